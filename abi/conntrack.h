@@ -1,0 +1,72 @@
+#pragma once
+
+#include "abi/addr.h"
+#include "abi/endpoint.h"
+
+/* Map weir_ct. Key: the tuple as on the wire, lower address first (compared as bytes; equal addresses:
+ * lower port first). ICMP echo has its identifier in both ports; other protocols have zero ports.
+ * A direct connection is one entry; a translated one is two, each complete, one per wire tuple. */
+struct weir_ct_key {
+  struct weir_addr addr[2];
+  __be16 port[2];
+  __u8 proto;
+  __u8 zone; /* 0 */
+  __u16 pad;
+};
+WEIR_LAYOUT(weir_ct_key, 40);
+
+enum weir_ct_state {
+  WEIR_CT_LIVE = 1,
+  WEIR_CT_DYING = 2, /* the sweep found it idle; a packet makes it LIVE again */
+  WEIR_CT_DEAD = 3,  /* about to be deleted; packets treat it as absent */
+};
+
+enum weir_ct_flag {
+  WEIR_CT_OPENER_HI = 1,    /* addr[1] opened the connection */
+  WEIR_CT_REPLIED = 2,      /* the responder has spoken */
+  WEIR_CT_FIN_LO = 4,       /* FIN seen from addr[0] */
+  WEIR_CT_FIN_HI = 8,       /* FIN seen from addr[1] */
+  WEIR_CT_CLOSED = 16,      /* both FINs or a RST */
+  WEIR_CT_NAT = 32,         /* the opener's wire tuple of a translated connection */
+  WEIR_CT_NAT_REPLY = 64,   /* the responder's wire tuple of one */
+  WEIR_CT_HOST = 128,       /* holds a port of the host's own, so that translation avoids it */
+  WEIR_CT_FIN_FIRST_HI = 256,
+  WEIR_CT_RESET = 512,
+  WEIR_CT_RESET_HI = 1024,
+};
+
+#define WEIR_CT_IN_HOST 0xffffffffU /* in_ifindex: comes from this host's stack */
+#define WEIR_CT_IN_NET 0xfffffffeU  /* in_ifindex: comes by any NIC */
+
+/* How the packets of one direction come in and go out. */
+struct weir_ct_path {
+  __u32 in_ifindex;
+  __u32 out_ifindex;
+  struct weir_addr next_hop; /* TUNNEL: node; DIRECT: gateway, zero: the destination is on link */
+  __u8 out;                  /* enum weir_out */
+  __u8 set;                  /* 0: nobody of that side is expected to send */
+  __u8 mac[WEIR_MAC_LEN];    /* LOCAL: the pod's */
+};
+WEIR_LAYOUT(weir_ct_path, 32);
+
+struct weir_ct {
+  __u64 id; /* hash of the key, compared after the copy: an element may be recycled under a reader */
+  __u64 epoch;
+  __u32 state; /* enum weir_ct_state, changed by compare-and-swap only */
+  __u32 seen;  /* jiffies of the last packet */
+  __u32 flags; /* enum weir_ct_flag, changed by atomic or only */
+  __u32 fib_seen; /* jiffies when DIRECT next hops were last asked for */
+  __u32 version[2];           /* of the endpoint or route behind addr[0], addr[1] */
+  struct weir_ct_path path[2]; /* [0]: from addr[0] to addr[1] */
+  __u64 packets[2];
+  __u64 bytes[2];
+  __u64 created_ns;
+  __u64 replied_ns; /* 0: not yet */
+  /* translated connections: what the opener's packets (NAT) get as source, and the responder's
+   * (NAT_REPLY) as destination; and the key of the other entry */
+  struct weir_addr nat_addr;
+  __be16 nat_port;
+  __u8 pad[6];
+  struct weir_ct_key peer;
+};
+WEIR_LAYOUT(weir_ct, 40 + 64 + 32 + 16 + 64);

@@ -1,0 +1,28 @@
+#pragma once
+
+#include "abi/addr.h"
+
+/* What lies behind an address that is no pod of this node. */
+enum weir_route_kind {
+  WEIR_ROUTE_OUTSIDE = 0,    /* no entry: the world */
+  WEIR_ROUTE_LOCAL_PODS = 1, /* this node's pod range: an address without endpoint is unknown */
+  WEIR_ROUTE_HOST = 2,       /* an address of this node itself */
+  WEIR_ROUTE_PODS = 3,       /* another node's pod range */
+  WEIR_ROUTE_NODE = 4,       /* an address of another node */
+};
+
+/* Map weir_route: longest prefix over the 128-bit v4-mapped space (an IPv4 /24 has prefixlen 120). */
+struct weir_route_key {
+  __u32 prefixlen;
+  struct weir_addr addr;
+};
+WEIR_LAYOUT(weir_route_key, 20);
+
+struct weir_route {
+  struct weir_addr node_addr; /* PODS, NODE: the node's underlay address: tunnel end or next hop */
+  __u32 version;
+  __u32 node; /* index of the node, for events */
+  __u8 kind;  /* enum weir_route_kind */
+  __u8 pad[7];
+};
+WEIR_LAYOUT(weir_route, 32);

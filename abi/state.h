@@ -1,0 +1,11 @@
+#pragma once
+
+#include "abi/layout.h"
+
+/* Map weir_state, one element, mapped into the agent: what every packet reads first. */
+struct weir_state {
+  __u64 epoch;      /* bumped by the agent after each batch of writes */
+  __u32 capture_on; /* a capture wants packets */
+  __u32 pad;
+};
+WEIR_LAYOUT(weir_state, 16);
