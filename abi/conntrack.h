@@ -43,20 +43,22 @@ struct weir_ct_path {
   __u32 in_ifindex;
   __u32 out_ifindex;
   struct weir_addr next_hop; /* TUNNEL: node; DIRECT: gateway, zero: the destination is on link */
+  __u32 version;             /* of the endpoint or route it goes to */
+  __u16 mtu;                 /* of the way out, 0: not limited */
   __u8 out;                  /* enum weir_out */
   __u8 set;                  /* 0: nobody of that side is expected to send */
   __u8 mac[WEIR_MAC_LEN];    /* LOCAL: the pod's */
+  __u8 pad[2];
 };
-WEIR_LAYOUT(weir_ct_path, 32);
+WEIR_LAYOUT(weir_ct_path, 40);
 
 struct weir_ct {
   __u64 id; /* hash of the key, compared after the copy: an element may be recycled under a reader */
-  __u64 epoch;
+  __u64 epoch; /* 0: the paths are being rewritten; compared before and after they are copied */
   __u32 state; /* enum weir_ct_state, changed by compare-and-swap only */
   __u32 seen;  /* jiffies of the last packet */
   __u32 flags; /* enum weir_ct_flag, changed by atomic or only */
   __u32 fib_seen; /* jiffies when DIRECT next hops were last asked for */
-  __u32 version[2];           /* of the endpoint or route behind addr[0], addr[1] */
   struct weir_ct_path path[2]; /* [0]: from addr[0] to addr[1] */
   __u64 packets[2];
   __u64 bytes[2];
@@ -69,4 +71,4 @@ struct weir_ct {
   __u8 pad[6];
   struct weir_ct_key peer;
 };
-WEIR_LAYOUT(weir_ct, 40 + 64 + 32 + 16 + 64);
+WEIR_LAYOUT(weir_ct, 32 + 80 + 32 + 16 + 64);

@@ -4,6 +4,11 @@
 
 #define WEIR_MAC_LEN 6
 
+/* The host side of every pod link has this address: the pods' gateway. */
+#define WEIR_LINK_MAC {0xee, 0xee, 0xee, 0xee, 0xee, 0xee}
+/* Of every node's tunnel device; it drops frames that bear it as their source. */
+#define WEIR_TUNNEL_MAC {0xee, 0xee, 0xee, 0xee, 0xee, 0x01}
+
 /* Map weir_endpoint: address of a pod on this node -> how to reach it. Key: struct weir_addr.
  * An element may be recycled under a reader: `id` repeats the key, comes first, and is compared after
  * the copy. */

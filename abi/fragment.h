@@ -1,0 +1,19 @@
+#pragma once
+
+#include "abi/addr.h"
+
+/* Map weir_frag: a datagram's fragments -> the ports that its first one carried. */
+struct weir_frag_key {
+  struct weir_addr src;
+  struct weir_addr dst;
+  __be32 id;
+  __u8 proto;
+  __u8 pad[3];
+};
+WEIR_LAYOUT(weir_frag_key, 40);
+
+struct weir_frag {
+  __be16 src_port;
+  __be16 dst_port;
+};
+WEIR_LAYOUT(weir_frag, 4);
