@@ -1,0 +1,192 @@
+// What the kernel has: its answers become values.
+#include <arpa/inet.h>
+#include <fmt/format.h>
+#include <libmnl/libmnl.h>
+#include <linux/if_addr.h>
+#include <linux/if_link.h>
+#include <linux/neighbour.h>
+#include <linux/rtnetlink.h>
+#include <net/if.h>
+
+#include <array>
+#include <cstring>
+
+#include "sys/links.h"
+
+namespace weir {
+namespace {
+
+template <std::size_t N>
+using Attributes = std::array<const nlattr*, N>;
+
+template <std::size_t N>
+int collect(const nlattr* attr, void* into) {
+  const std::size_t type = mnl_attr_get_type(attr);
+  if (type < N) (*static_cast<Attributes<N>*>(into))[type] = attr;
+  return MNL_CB_OK;
+}
+
+template <std::size_t N>
+Attributes<N> nested(const nlattr* parent) {
+  Attributes<N> found{};
+  mnl_attr_parse_nested(parent, collect<N>, &found);
+  return found;
+}
+
+template <std::size_t N, typename Header>
+Attributes<N> attributes(const nlmsghdr* message) {
+  Attributes<N> found{};
+  mnl_attr_parse(message, sizeof(Header), collect<N>, &found);
+  return found;
+}
+
+Address address_of(const nlattr* attr) {
+  std::array<std::uint8_t, 16> bytes{};
+  const std::size_t size = mnl_attr_get_payload_len(attr);
+  if (size == 4) {
+    std::uint32_t be = 0;
+    std::memcpy(&be, mnl_attr_get_payload(attr), 4);
+    return Address::v4(ntohl(be));
+  }
+  if (size == 16) std::memcpy(bytes.data(), mnl_attr_get_payload(attr), 16);
+  return Address::from_bytes(bytes);
+}
+
+LinkAddress link_address_of(const nlattr* attr) {
+  LinkAddress address{};
+  if (attr != nullptr && mnl_attr_get_payload_len(attr) == address.size()) {
+    std::memcpy(address.data(), mnl_attr_get_payload(attr), address.size());
+  }
+  return address;
+}
+
+std::uint32_t u32_or_zero(const nlattr* attr) {
+  return attr == nullptr ? 0 : mnl_attr_get_u32(attr);
+}
+
+Link::Vxlan vxlan_of(const nlattr* data) {
+  const auto found = nested<IFLA_VXLAN_MAX + 1>(data);
+  Link::Vxlan vxlan;
+  if (found[IFLA_VXLAN_PORT]) vxlan.port = ntohs(mnl_attr_get_u16(found[IFLA_VXLAN_PORT]));
+  if (found[IFLA_VXLAN_COLLECT_METADATA]) {
+    vxlan.external = mnl_attr_get_u8(found[IFLA_VXLAN_COLLECT_METADATA]) != 0;
+  }
+  if (found[IFLA_VXLAN_LEARNING]) {
+    vxlan.learning = mnl_attr_get_u8(found[IFLA_VXLAN_LEARNING]) != 0;
+  }
+  return vxlan;
+}
+
+Link link_of(const nlmsghdr* message) {
+  const auto* header = static_cast<const ifinfomsg*>(mnl_nlmsg_get_payload(message));
+  const auto found = attributes<IFLA_MAX + 1, ifinfomsg>(message);
+  Link link;
+  link.index = static_cast<std::uint32_t>(header->ifi_index);
+  link.up = (header->ifi_flags & IFF_UP) != 0;
+  if (found[IFLA_IFNAME]) link.name = mnl_attr_get_str(found[IFLA_IFNAME]);
+  link.address = link_address_of(found[IFLA_ADDRESS]);
+  link.mtu = u32_or_zero(found[IFLA_MTU]);
+  link.peer_index = u32_or_zero(found[IFLA_LINK]);
+  if (!found[IFLA_LINKINFO]) return link;
+  const auto info = nested<IFLA_INFO_MAX + 1>(found[IFLA_LINKINFO]);
+  if (info[IFLA_INFO_KIND]) link.kind = mnl_attr_get_str(info[IFLA_INFO_KIND]);
+  if (link.kind == "vxlan" && info[IFLA_INFO_DATA]) link.vxlan = vxlan_of(info[IFLA_INFO_DATA]);
+  return link;
+}
+
+// A dump of one kind of thing: `parse` gives a value, or none to skip the answer.
+template <typename Value, typename Header, typename Parse>
+Result<std::vector<Value>> list(Netlink& netlink, std::uint16_t type, Header header,
+                                const char* noun, Parse parse) {
+  Batch batch;
+  *batch.add<Header>(type, NLM_F_DUMP, noun) = header;
+  std::vector<Value> values;
+  WEIR_TRY(netlink.dump(
+      batch,
+      [&values, &parse](const nlmsghdr* message) {
+        if (auto value = parse(message)) values.push_back(std::move(*value));
+      },
+      [&values] { values.clear(); }));
+  return values;
+}
+
+std::optional<request::Route> route_of(const nlmsghdr* message) {
+  const auto* header = static_cast<const rtmsg*>(mnl_nlmsg_get_payload(message));
+  const auto found = attributes<RTA_MAX + 1, rtmsg>(message);
+  if (header->rtm_type != RTN_UNICAST || (header->rtm_flags & RTM_F_CLONED) != 0) return {};
+  if (found[RTA_TABLE] && mnl_attr_get_u32(found[RTA_TABLE]) != RT_TABLE_MAIN) return {};
+  if (!found[RTA_OIF]) return {};
+  request::Route route;
+  const bool v4 = header->rtm_family == AF_INET;
+  const Address any = v4 ? Address::v4(0) : Address();
+  route.destination = Cidr(found[RTA_DST] ? address_of(found[RTA_DST]) : any, header->rtm_dst_len);
+  route.index = mnl_attr_get_u32(found[RTA_OIF]);
+  if (found[RTA_GATEWAY]) route.via = address_of(found[RTA_GATEWAY]);
+  if (found[RTA_PREFSRC]) route.source = address_of(found[RTA_PREFSRC]);
+  route.onlink = (header->rtm_flags & RTNH_F_ONLINK) != 0;
+  route.protocol = header->rtm_protocol;
+  if (found[RTA_METRICS]) {
+    route.mtu = u32_or_zero(nested<RTAX_MAX + 1>(found[RTA_METRICS])[RTAX_MTU]);
+  }
+  return route;
+}
+
+std::optional<Neighbour> neighbour_of(const nlmsghdr* message) {
+  const auto* header = static_cast<const ndmsg*>(mnl_nlmsg_get_payload(message));
+  const auto found = attributes<NDA_MAX + 1, ndmsg>(message);
+  if (!found[NDA_DST]) return {};
+  Neighbour neighbour;
+  neighbour.index = static_cast<std::uint32_t>(header->ndm_ifindex);
+  neighbour.address = address_of(found[NDA_DST]);
+  neighbour.link_address = link_address_of(found[NDA_LLADDR]);
+  neighbour.permanent = (header->ndm_state & NUD_PERMANENT) != 0;
+  return neighbour;
+}
+
+std::optional<LinkAddressing> addressing_of(const nlmsghdr* message) {
+  const auto* header = static_cast<const ifaddrmsg*>(mnl_nlmsg_get_payload(message));
+  const auto found = attributes<IFA_MAX + 1, ifaddrmsg>(message);
+  const nlattr* attr = found[IFA_LOCAL] ? found[IFA_LOCAL] : found[IFA_ADDRESS];
+  if (attr == nullptr) return {};
+  const Address address = address_of(attr);
+  return LinkAddressing{header->ifa_index, Cidr(address, header->ifa_prefixlen), address};
+}
+
+}  // namespace
+
+Result<std::vector<Link>> list_links(Netlink& netlink) {
+  return list<Link>(netlink, RTM_GETLINK, ifinfomsg{}, "list links",
+                    [](const nlmsghdr* message) { return std::optional(link_of(message)); });
+}
+
+Result<Link> find_link(Netlink& netlink, const std::string& name) {
+  Batch batch;
+  batch.add<ifinfomsg>(RTM_GETLINK, 0, fmt::format("link {}", name));
+  batch.put_string(IFLA_IFNAME, name);
+  Link link;
+  WEIR_TRY(netlink.dump(batch, [&link](const nlmsghdr* message) { link = link_of(message); }, {}));
+  return link;
+}
+
+Result<std::vector<LinkAddressing>> list_addresses(Netlink& netlink, std::uint32_t index) {
+  ifaddrmsg header{};
+  header.ifa_index = index;
+  return list<LinkAddressing>(netlink, RTM_GETADDR, header, "list addresses", addressing_of);
+}
+
+Result<std::vector<request::Route>> list_routes(Netlink& netlink) {
+  return list<request::Route>(netlink, RTM_GETROUTE, rtmsg{}, "list routes", route_of);
+}
+
+Result<std::vector<Neighbour>> list_neighbours(Netlink& netlink, std::uint32_t index) {
+  return list<Neighbour>(netlink, RTM_GETNEIGH, ndmsg{}, "list neighbours",
+                         [index](const nlmsghdr* message) {
+                           auto neighbour = neighbour_of(message);
+                           if (neighbour && index != 0 && neighbour->index != index) {
+                             neighbour.reset();
+                           }
+                           return neighbour;
+                         });
+}
+
+}  // namespace weir
