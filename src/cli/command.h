@@ -1,0 +1,88 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+// The command line as the verbs see it. command.cc alone knows the parsing library.
+namespace CLI {
+class App;
+}
+
+namespace weir::cli {
+
+// What a verb's function returns, and the process with it.
+inline constexpr int kOk = 0;
+inline constexpr int kError = 1;
+inline constexpr int kUsage = 2;
+inline constexpr int kNothing = 3;  // nothing found, or nobody answers
+
+enum class Output { kText, kJson };
+
+// One verb. Options and arguments write into variables that must live until Program::run returns:
+// hold them in a shared_ptr that the run function captures.
+class Command {
+ public:
+  explicit Command(CLI::App& app) : app_(app) {}
+
+  // names: "-n,--namespace". Reading a value of the wrong kind is a usage error.
+  Command& option(const std::string& names, std::string& value, const std::string& help);
+  Command& option(const std::string& names, std::uint64_t& value, const std::string& help);
+  // May be given several times.
+  Command& option(const std::string& names, std::vector<std::string>& values,
+                  const std::string& help);
+  Command& flag(const std::string& names, bool& value, const std::string& help);
+  // -o text|json
+  Command& output(Output& value);
+  // A positional argument. The vector takes all that are left, also what follows `--`.
+  Command& argument(const std::string& name, std::string& value, const std::string& help);
+  Command& argument(const std::string& name, std::vector<std::string>& values,
+                    const std::string& help, bool required = true);
+  // Allowed values of the option just named.
+  Command& one_of(const std::vector<std::string>& values);
+  // Shown below the options of --help, one per line: "weir status -o json".
+  Command& examples(const std::string& text);
+  // Left out of help and completion.
+  Command& hidden();
+  // Every word after the verb is an argument, flags too.
+  Command& raw(std::vector<std::string>& words);
+  Command& run(std::function<int()> action);
+
+ private:
+  CLI::App& app_;
+  std::string last_;  // names of the option just added
+};
+
+class Program {
+ public:
+  Program();
+  ~Program();
+  Program(const Program&) = delete;
+  Program& operator=(const Program&) = delete;
+
+  Command& verb(const std::string& name, const std::string& help);
+  // Parses and runs the verb; prints help or the usage error itself. The exit code.
+  int run(int argc, char** argv);
+  // What completion offers: verbs that are not hidden, and their options ("--pod"), values of
+  // options with a fixed choice.
+  struct Option {
+    std::vector<std::string> names;
+    std::vector<std::string> values;
+    std::string help;
+    bool takes_value = false;
+  };
+  struct Verb {
+    std::string name;
+    std::string help;
+    std::vector<Option> options;
+  };
+  std::vector<Verb> verbs() const;
+
+ private:
+  struct Parts;
+  std::unique_ptr<Parts> parts_;
+};
+
+}  // namespace weir::cli

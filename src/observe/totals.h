@@ -1,0 +1,26 @@
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "abi/event.h"
+#include "abi/metrics.h"
+
+namespace weir {
+
+struct MapFill {
+  std::string name;
+  std::uint64_t entries = 0;
+  std::uint64_t capacity = 0;
+};
+
+// What the kernel counted, summed over CPUs.
+struct Totals {
+  std::array<weir_metric, WEIR_METRICS> metrics{};  // WEIR_METRIC_INDEX(hook, outcome)
+  std::array<std::uint64_t, WEIR_EVENTS> lost{};    // by enum weir_event_type
+  std::vector<MapFill> maps;
+};
+
+}  // namespace weir
