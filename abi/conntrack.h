@@ -22,17 +22,16 @@ enum weir_ct_state {
 };
 
 enum weir_ct_flag {
-  WEIR_CT_OPENER_HI = 1,    /* addr[1] opened the connection */
-  WEIR_CT_REPLIED = 2,      /* the responder has spoken */
-  WEIR_CT_FIN_LO = 4,       /* FIN seen from addr[0] */
-  WEIR_CT_FIN_HI = 8,       /* FIN seen from addr[1] */
-  WEIR_CT_CLOSED = 16,      /* both FINs or a RST */
-  WEIR_CT_NAT = 32,         /* the opener's wire tuple of a translated connection */
-  WEIR_CT_NAT_REPLY = 64,   /* the responder's wire tuple of one */
-  WEIR_CT_HOST = 128,       /* holds a port of the host's own, so that translation avoids it */
-  WEIR_CT_FIN_FIRST_HI = 256,
+  WEIR_CT_OPENER_HI = 1, /* addr[1] opened the connection */
+  WEIR_CT_REPLIED = 2,   /* the responder has spoken */
+  WEIR_CT_FIN_OPENER = 4,
+  WEIR_CT_FIN_RESPONDER = 8,
+  WEIR_CT_CLOSED = 16,       /* both FINs or a RST */
+  WEIR_CT_NAT = 32,          /* the opener's wire tuple of a translated connection: the books */
+  WEIR_CT_NAT_REPLY = 64,    /* the responder's wire tuple of one */
+  WEIR_CT_HOST = 128,        /* holds a port of the host's own, so that translation avoids it */
+  WEIR_CT_BY_RESPONDER = 256, /* the first FIN or the RST came from the responder */
   WEIR_CT_RESET = 512,
-  WEIR_CT_RESET_HI = 1024,
 };
 
 #define WEIR_CT_IN_HOST 0xffffffffU /* in_ifindex: comes from this host's stack */

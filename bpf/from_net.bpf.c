@@ -1,0 +1,42 @@
+/* Hook from_net: ingress of NICs and of the tunnel device. What other machines send. */
+#include "lib/established.h"
+
+static __always_inline bool tunnel_source(struct __sk_buff* skb, struct packet* pkt) {
+  struct bpf_tunnel_key key = {};
+  if (bpf_skb_get_tunnel_key(skb, &key, sizeof(key), 0) == 0) {
+    pkt->outer_src = addr_v4(bpf_htonl(key.remote_ipv4));
+    return true;
+  }
+  if (bpf_skb_get_tunnel_key(skb, &key, sizeof(key), BPF_F_TUNINFO_IPV6)) return false;
+  __builtin_memcpy(&pkt->outer_src, key.remote_ipv6, sizeof(pkt->outer_src));
+  return true;
+}
+
+/* What a NIC has for the stack is not ours to drop, however odd; what it has for a pod is. */
+static __always_inline int unreadable(struct __sk_buff* skb, struct packet* pkt,
+                                      enum weir_drop bad) {
+  if (pkt->tunnelled) return drop(skb, pkt, bad);
+  if (endpoint_lookup(&pkt->dst, &pkt->dst_ep) == ENDPOINT_NONE) return to_stack(skb, pkt);
+  return drop(skb, pkt, bad);
+}
+
+SEC("tcx/ingress")
+int from_net(struct __sk_buff* skb) {
+  const struct weir_state* state = state_get();
+  struct packet* pkt = packet_get();
+  if (!state || !pkt) return TCX_DROP; /* cannot happen: array maps have their elements */
+  pkt->epoch = READ_ONCE(state->epoch);
+  const bool tunnelled = cfg.tunnel && skb->ifindex == state->tunnel_ifindex;
+  const enum weir_drop bad = parse(skb, pkt, WEIR_HOOK_FROM_NET);
+  pkt->tunnelled = tunnelled;
+  pkt->in = tunnelled ? skb->ifindex : WEIR_CT_IN_NET;
+  if (bad) return unreadable(skb, pkt, bad);
+  if (tunnelled) {
+    if (!tunnel_source(skb, pkt)) return drop(skb, pkt, WEIR_DROP_TUNNEL_SOURCE);
+  } else if (cfg.tunnel && pkt->proto == IPPROTO_UDP &&
+             pkt->dst_port == bpf_htons(cfg.tunnel_port)) {
+    /* The tunnel's outer packet: the stack unpacks it, and it comes back by the tunnel device. */
+    return to_stack(skb, pkt);
+  }
+  return established(skb, pkt, true);
+}

@@ -1,0 +1,172 @@
+/* The connection table: one entry for both directions of a direct connection, two for a translated
+ * one. An established packet needs nothing but its entry. */
+#pragma once
+
+#include "lib/drop.h"
+
+/* Written by the packet path; deleted by the sweep (bpf/sweep.bpf.c) and on reuse of a closed tuple.
+ * Preallocated, never LRU: no live connection makes room for another. */
+struct {
+  __uint(type, BPF_MAP_TYPE_HASH);
+  __uint(max_entries, 65536);
+  __type(key, struct weir_ct_key);
+  __type(value, struct weir_ct);
+} weir_ct SEC(".maps");
+
+/* Fills key with the tuple, lower end first; returns 1 when src is the higher one. */
+static __always_inline __u8 ct_key_fill(struct weir_ct_key* key, const struct weir_addr* src,
+                                        __be16 src_port, const struct weir_addr* dst,
+                                        __be16 dst_port, __u8 proto) {
+  const int order = addr_compare(src, dst);
+  const bool hi = order > 0 || (order == 0 && bpf_ntohs(src_port) > bpf_ntohs(dst_port));
+  key->addr[0] = hi ? *dst : *src;
+  key->addr[1] = hi ? *src : *dst;
+  key->port[0] = hi ? dst_port : src_port;
+  key->port[1] = hi ? src_port : dst_port;
+  key->proto = proto;
+  key->zone = 0;
+  key->pad = 0;
+  return hi;
+}
+
+/* Tells entries apart, not buckets: 64 bits mixed from the 40 of the key. */
+static __always_inline __u64 ct_id(const struct weir_ct_key* key) {
+  const __u32* word = (const __u32*)key;
+  __u64 id = 0x9e3779b97f4a7c15ULL;
+  for (int i = 0; i < 10; i += 2) {
+    id ^= word[i] | (__u64)word[i + 1] << 32;
+    id *= 0xff51afd7ed558ccdULL;
+    id ^= id >> 32;
+  }
+  return id ? id : 1;
+}
+
+static __always_inline struct weir_ct* ct_lookup(const struct weir_ct_key* key) {
+  return bpf_map_lookup_elem(&weir_ct, key);
+}
+
+/* A packet makes a DYING entry LIVE again; false: it is being deleted. */
+static __always_inline bool ct_revive(struct weir_ct* ct) {
+  const __u32 state = READ_ONCE(ct->state);
+  if (state == WEIR_CT_LIVE) return true;
+  if (state == WEIR_CT_DEAD) return false;
+  return __sync_val_compare_and_swap(&ct->state, WEIR_CT_DYING, WEIR_CT_LIVE) != WEIR_CT_DEAD;
+}
+
+enum ct_read { CT_GOOD, CT_STALE, CT_RACE };
+
+/* Copies the path of one direction. GOOD only when before and after the copy the entry was this key's
+ * and of this epoch: writers set epoch to 0 first and to the new one last. */
+static __always_inline enum ct_read ct_read_path(const struct weir_ct* ct, __u64 id, __u64 epoch,
+                                                 bool from_hi, struct weir_ct_path* path) {
+  if (READ_ONCE(ct->epoch) != epoch) return READ_ONCE(ct->id) == id ? CT_STALE : CT_RACE;
+  barrier();
+  *path = from_hi ? ct->path[1] : ct->path[0];
+  barrier();
+  if (READ_ONCE(ct->id) != id) return CT_RACE;
+  return READ_ONCE(ct->epoch) == epoch ? CT_GOOD : CT_STALE;
+}
+
+static __always_inline bool ct_from_opener(const struct weir_ct* ct, bool from_hi) {
+  return ((READ_ONCE(ct->flags) & WEIR_CT_OPENER_HI) != 0) == from_hi;
+}
+
+/* The entry that keeps a connection's books: of a translated one, the opener's half. */
+static __always_inline struct weir_ct* ct_books(struct weir_ct* ct) {
+  if (!(READ_ONCE(ct->flags) & WEIR_CT_NAT_REPLY)) return ct;
+  struct weir_ct* books = ct_lookup(&ct->peer);
+  return books ? books : ct;
+}
+
+static __always_inline void event_fill_ct(struct weir_event* event, const struct weir_ct_key* key,
+                                          const struct weir_ct* ct) {
+  const __u32 flags = ct->flags;
+  const bool hi = flags & WEIR_CT_OPENER_HI;
+  event->src = hi ? key->addr[1] : key->addr[0];
+  event->dst = hi ? key->addr[0] : key->addr[1];
+  event->src_port = hi ? key->port[1] : key->port[0];
+  event->dst_port = hi ? key->port[0] : key->port[1];
+  event->proto = key->proto;
+  event->out = hi ? ct->path[1].out : ct->path[0].out;
+  event->packets[0] = hi ? ct->packets[1] : ct->packets[0];
+  event->packets[1] = hi ? ct->packets[0] : ct->packets[1];
+  event->bytes[0] = hi ? ct->bytes[1] : ct->bytes[0];
+  event->bytes[1] = hi ? ct->bytes[0] : ct->bytes[1];
+  if (flags & WEIR_CT_BY_RESPONDER) event->flags |= WEIR_EVENT_BY_RESPONDER;
+  if (flags & WEIR_CT_RESET) event->flags |= WEIR_EVENT_RESET;
+  if (flags & WEIR_CT_CLOSED) event->flags |= WEIR_EVENT_SEEN_CLOSED;
+  if (flags & WEIR_CT_REPLIED) event->flags |= WEIR_EVENT_REPLIED;
+  if (!(flags & WEIR_CT_NAT)) return;
+  event->nat_addr = ct->nat_addr;
+  event->nat_port = ct->nat_port;
+  /* The responder's packets are counted in the other half. */
+  const struct weir_ct* reply = ct_lookup(&ct->peer);
+  if (!reply) return;
+  const bool reply_hi = reply->flags & WEIR_CT_OPENER_HI;
+  event->packets[1] += reply_hi ? reply->packets[0] : reply->packets[1];
+  event->bytes[1] += reply_hi ? reply->bytes[0] : reply->bytes[1];
+}
+
+/* The key of the books: this packet's own, or the peer's. */
+static __always_inline const struct weir_ct_key* ct_books_key(const struct weir_ct* ct,
+                                                              const struct weir_ct_key* key) {
+  return (READ_ONCE(ct->flags) & WEIR_CT_NAT_REPLY) ? &ct->peer : key;
+}
+
+static __always_inline void ct_event(const struct packet* pkt, struct weir_ct* ct, __u8 type) {
+  struct weir_event* event = event_open(type);
+  if (!event) return;
+  const struct weir_ct* books = ct_books(ct);
+  struct weir_ct_key key = *ct_books_key(ct, &pkt->key);
+  event_fill_ct(event, &key, books);
+  event->hook = pkt->hook;
+  event->length = pkt->length;
+  event->duration_ns = (type == WEIR_EVENT_ESTABLISHED ? books->replied_ns : event->time_ns) -
+                       books->created_ns;
+  if (is_icmp(pkt->proto)) {
+    event->dst_port = bpf_htons((pkt->icmp_type << 8) | pkt->icmp_code);
+  }
+  event_close(event);
+}
+
+/* The responder's first packet. Exactly one CPU sees the flag change and tells. */
+static __always_inline void ct_replied(const struct packet* pkt, struct weir_ct* ct) {
+  struct weir_ct* books = ct_books(ct);
+  if (books != ct) __sync_fetch_and_or(&ct->flags, WEIR_CT_REPLIED);
+  if (__sync_fetch_and_or(&books->flags, WEIR_CT_REPLIED) & WEIR_CT_REPLIED) return;
+  books->replied_ns = bpf_ktime_get_ns();
+  if (!(pkt->tcp_flags & TCP_RST)) ct_event(pkt, ct, WEIR_EVENT_ESTABLISHED);
+}
+
+/* FIN or RST: closed when both sides have said FIN, or any RST. */
+static __always_inline void ct_closing(const struct packet* pkt, struct weir_ct* ct,
+                                       bool from_opener) {
+  struct weir_ct* books = ct_books(ct);
+  const __u32 fins = WEIR_CT_FIN_OPENER | WEIR_CT_FIN_RESPONDER;
+  const __u32 mine = from_opener ? WEIR_CT_FIN_OPENER : WEIR_CT_FIN_RESPONDER;
+  const bool reset = pkt->tcp_flags & TCP_RST;
+  __u32 add = reset ? WEIR_CT_RESET : mine;
+  if (!from_opener && !(READ_ONCE(books->flags) & (fins | WEIR_CT_CLOSED)))
+    add |= WEIR_CT_BY_RESPONDER;
+  const __u32 flags = __sync_fetch_and_or(&books->flags, add) | add;
+  if (!reset && (flags & fins) != fins) return;
+  if (books != ct) __sync_fetch_and_or(&ct->flags, WEIR_CT_CLOSED);
+  if (__sync_fetch_and_or(&books->flags, WEIR_CT_CLOSED) & WEIR_CT_CLOSED) return;
+  ct_event(pkt, ct, WEIR_EVENT_CLOSED);
+}
+
+/* Counts the packet and follows the connection's life. */
+static __always_inline void ct_account(const struct packet* pkt, struct weir_ct* ct) {
+  const __u32 now = jiffies();
+  if (READ_ONCE(ct->seen) != now) WRITE_ONCE(ct->seen, now);
+  if (pkt->from_hi) {
+    __sync_fetch_and_add(&ct->packets[1], pkt->segments);
+    __sync_fetch_and_add(&ct->bytes[1], pkt->length);
+  } else {
+    __sync_fetch_and_add(&ct->packets[0], pkt->segments);
+    __sync_fetch_and_add(&ct->bytes[0], pkt->length);
+  }
+  const bool from_opener = ct_from_opener(ct, pkt->from_hi);
+  if (!from_opener && !(READ_ONCE(ct->flags) & WEIR_CT_REPLIED)) ct_replied(pkt, ct);
+  if (pkt->tcp_flags & (TCP_FIN | TCP_RST)) ct_closing(pkt, ct, from_opener);
+}

@@ -1,0 +1,35 @@
+/* The three ways out of a hook. Each counts, and every packet takes exactly one. */
+#pragma once
+
+#include "abi/drops.h"
+#include "lib/capture.h"
+#include "lib/event.h"
+
+static __always_inline int drop(struct __sk_buff* skb, const struct packet* pkt,
+                                enum weir_drop reason) {
+  metric_add(pkt, WEIR_OUTCOME_DROP + reason);
+  capture(skb, pkt, WEIR_OUT_NONE, reason);
+  struct weir_event* event = event_open(WEIR_EVENT_DROP);
+  if (event) {
+    event_fill_packet(event, pkt, skb->ifindex);
+    event->reason = reason;
+    event_close(event);
+  }
+  return TCX_DROP;
+}
+
+/* Hands the packet on to this host's stack (ingress), or lets the stack's own packet go on (egress).
+ * Foreign TCX programs behind ours see it too. */
+static __always_inline int to_stack(struct __sk_buff* skb, const struct packet* pkt) {
+  metric_add(pkt, WEIR_OUTCOME_STACK);
+  capture(skb, pkt, WEIR_OUT_HOST, WEIR_DROP_NONE);
+  return TCX_NEXT;
+}
+
+/* verdict: what bpf_redirect and its kin returned, or TCX_NEXT on an egress hook. */
+static __always_inline int forward(struct __sk_buff* skb, const struct packet* pkt,
+                                   enum weir_out out, int verdict) {
+  metric_add(pkt, WEIR_OUTCOME_FORWARD);
+  capture(skb, pkt, out, WEIR_DROP_NONE);
+  return verdict;
+}

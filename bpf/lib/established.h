@@ -1,0 +1,69 @@
+/* The path of nearly every packet: one lookup, compare, count, rewrite, redirect. */
+#pragma once
+
+#include "lib/output.h"
+#include "lib/stage.h"
+
+#define FIB_TRUST_SECONDS 10 /* a DIRECT path is asked for again after that, agent or not */
+
+static __always_inline int deliver(struct __sk_buff* skb, struct packet* pkt, struct weir_ct* ct,
+                                   const struct weir_ct_path* path, bool ingress) {
+  const __u32 nat = READ_ONCE(ct->flags) & (WEIR_CT_NAT | WEIR_CT_NAT_REPLY);
+  if (stack_answers(pkt, path, ingress)) {
+    /* The stack would take a translated answer for its own. */
+    if (nat & WEIR_CT_NAT_REPLY) return drop(skb, pkt, WEIR_DROP_TTL);
+    return to_stack(skb, pkt);
+  }
+  ct_account(pkt, ct);
+  if (nat && !nat_apply(skb, pkt, nat & WEIR_CT_NAT, &ct->nat_addr, ct->nat_port))
+    return drop(skb, pkt, WEIR_DROP_REWRITE);
+  return output(skb, pkt, path, ingress);
+}
+
+/* Packets of one connection come only the way it was opened, a tunnelled one from that very node. */
+static __always_inline enum weir_drop source_check(const struct packet* pkt,
+                                                   const struct weir_ct* ct,
+                                                   const struct weir_ct_path* path) {
+  if (!path->set || path->in_ifindex != pkt->in) return WEIR_DROP_SPOOFED;
+  if (!pkt->tunnelled) return WEIR_DROP_NONE;
+  const struct weir_addr* node = pkt->from_hi ? &ct->path[0].next_hop : &ct->path[1].next_hop;
+  return addr_equal(node, &pkt->outer_src) ? WEIR_DROP_NONE : WEIR_DROP_TUNNEL_SOURCE;
+}
+
+static __always_inline bool fib_expired(const struct weir_ct* ct, const struct weir_ct_path* path) {
+  return path->out == WEIR_OUT_DIRECT &&
+         jiffies() - READ_ONCE(ct->fib_seen) > FIB_TRUST_SECONDS * (__u32)cfg.hz;
+}
+
+static __always_inline bool reopens(const struct packet* pkt, const struct weir_ct* ct) {
+  return (pkt->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN &&
+         (READ_ONCE(ct->flags) & WEIR_CT_CLOSED);
+}
+
+/* REQUIRES: pkt is parsed, epoch and in are set. */
+static __always_inline int established(struct __sk_buff* skb, struct packet* pkt, bool ingress) {
+  if (pkt->flags & PACKET_ICMP_ERROR)
+    return stage_enter(skb, pkt, ingress, WEIR_STAGE_ICMP_ERROR);
+  pkt->from_hi = ct_key_fill(&pkt->key, &pkt->src, pkt->src_port, &pkt->dst, pkt->dst_port,
+                             pkt->proto);
+  const __u64 id = ct_id(&pkt->key);
+  struct weir_ct_path path;
+  for (int i = 0; i < 2; i++) {
+    struct weir_ct* ct = ct_lookup(&pkt->key);
+    if (!ct || !ct_revive(ct)) return stage_enter(skb, pkt, ingress, WEIR_STAGE_CONNECT);
+    const enum ct_read read = ct_read_path(ct, id, pkt->epoch, pkt->from_hi, &path);
+    if (read == CT_RACE) continue;
+    if (reopens(pkt, ct)) {
+      pkt->flags |= PACKET_REOPEN;
+      return stage_enter(skb, pkt, ingress, WEIR_STAGE_CONNECT);
+    }
+    if (read == CT_STALE || fib_expired(ct, &path)) {
+      pkt->flags |= PACKET_STALE;
+      return stage_enter(skb, pkt, ingress, WEIR_STAGE_CONNECT);
+    }
+    const enum weir_drop bad = source_check(pkt, ct, &path);
+    if (bad) return drop(skb, pkt, bad);
+    return deliver(skb, pkt, ct, &path, ingress);
+  }
+  return drop(skb, pkt, WEIR_DROP_RACE);
+}

@@ -1,0 +1,124 @@
+/* Stage ICMP_ERROR: an error belongs to the connection whose packet it quotes, and goes to the one who
+ * sent that packet. Translated connections have the quote translated back, too. */
+#pragma once
+
+#include "lib/established.h"
+
+struct quoted {
+  struct weir_addr src, dst;
+  __be16 src_port, dst_port;
+  __u32 ip_offset, l4_offset; /* from the Ethernet header on */
+  __u8 proto;
+};
+
+static __always_inline bool quoted_parse(struct __sk_buff* skb, const struct packet* pkt,
+                                         struct quoted* q) {
+  q->ip_offset = pkt->l4_offset + 8;
+  if (pkt->ipv4) {
+    struct iphdr ip;
+    if (bpf_skb_load_bytes(skb, q->ip_offset, &ip, sizeof(ip)) || ip.ihl < 5) return false;
+    q->src = addr_v4(ip.saddr);
+    q->dst = addr_v4(ip.daddr);
+    q->proto = ip.protocol;
+    q->l4_offset = q->ip_offset + ip.ihl * 4;
+  } else {
+    struct ipv6hdr ip;
+    if (bpf_skb_load_bytes(skb, q->ip_offset, &ip, sizeof(ip))) return false;
+    __builtin_memcpy(&q->src, &ip.saddr, 16);
+    __builtin_memcpy(&q->dst, &ip.daddr, 16);
+    q->proto = ip.nexthdr;
+    q->l4_offset = q->ip_offset + sizeof(ip);
+  }
+  __be16 ports[4];
+  if (bpf_skb_load_bytes(skb, q->l4_offset, ports, sizeof(ports))) return false;
+  const bool echo = is_icmp(q->proto);
+  const bool has_ports = q->proto == IPPROTO_TCP || q->proto == IPPROTO_UDP;
+  q->src_port = echo ? ports[2] : has_ports ? ports[0] : 0;
+  q->dst_port = echo ? ports[2] : has_ports ? ports[1] : 0;
+  return true;
+}
+
+/* Stores a new value inside the ICMP payload and mends the ICMP checksum, which covers it. */
+static __always_inline bool quoted_store(struct __sk_buff* skb, const struct packet* pkt,
+                                         __u32 offset, const void* from, const void* to,
+                                         __u32 size) {
+  const __s64 diff = size == 2 ? 0 : bpf_csum_diff((void*)from, size, (void*)to, size, 0);
+  const __u32 check = pkt->l4_offset + 2;
+  const long err = size == 2 ? bpf_l4_csum_replace(skb, check, *(__be16*)from, *(__be16*)to, 2)
+                             : bpf_l4_csum_replace(skb, check, 0, diff, 0);
+  return err == 0 && bpf_skb_store_bytes(skb, offset, to, size, 0) == 0;
+}
+
+/* The quoted packet's own checksums: the IPv4 header's is mended with it, so that the ICMP checksum
+ * over both stays as it was; the transport's is left, nobody checks it in a quote. */
+static __always_inline bool quoted_address(struct __sk_buff* skb, const struct packet* pkt,
+                                           const struct quoted* q, bool source,
+                                           const struct weir_addr* to) {
+  const struct weir_addr from = source ? q->src : q->dst;
+  const struct weir_addr new = *to;
+  if (!pkt->ipv4)
+    return quoted_store(skb, pkt,
+                        q->ip_offset + (source ? offsetof(struct ipv6hdr, saddr)
+                                               : offsetof(struct ipv6hdr, daddr)),
+                        &from, &new, 16);
+  const __s64 diff =
+      bpf_csum_diff((void*)&from.word[3], 4, (void*)&new.word[3], 4, 0);
+  const __u32 offset = q->ip_offset + (source ? offsetof(struct iphdr, saddr)
+                                              : offsetof(struct iphdr, daddr));
+  return bpf_l3_csum_replace(skb, q->ip_offset + offsetof(struct iphdr, check), 0, diff, 0) == 0 &&
+         bpf_skb_store_bytes(skb, offset, &new.word[3], 4, 0) == 0;
+}
+
+static __always_inline bool quoted_port(struct __sk_buff* skb, const struct packet* pkt,
+                                        const struct quoted* q, bool source, __be16 to) {
+  const __be16 from = source ? q->src_port : q->dst_port;
+  const __u32 offset = q->l4_offset + (is_icmp(q->proto) ? 4 : source ? 0 : 2);
+  return from == to || quoted_store(skb, pkt, offset, &from, &to, 2);
+}
+
+/* The error about a translated packet, as its real sender must see it. */
+static __always_inline bool error_translate(struct __sk_buff* skb, struct packet* pkt,
+                                            const struct quoted* q, const struct weir_ct* ct) {
+  const struct weir_addr to = ct->nat_addr;
+  const __be16 port = ct->nat_port;
+  /* NAT_REPLY: the quote was sent by the node's address, really by the pod. NAT: the quote went to
+   * the pod, really to the node's address; the pod complains with the node's address. */
+  const bool reply = READ_ONCE(ct->flags) & WEIR_CT_NAT_REPLY;
+  if (!quoted_port(skb, pkt, q, reply, port) || !quoted_address(skb, pkt, q, reply, &to))
+    return false;
+  return nat_apply(skb, pkt, !reply, &to, 0);
+}
+
+static __always_inline int icmp_unrelated(struct __sk_buff* skb, const struct packet* pkt,
+                                          bool ingress) {
+  /* The host may tell its own pods what it wants, and hear what the network has for it. */
+  if (!ingress) return forward(skb, pkt, WEIR_OUT_LOCAL, TCX_NEXT);
+  struct weir_route route;
+  if (pkt->hook == WEIR_HOOK_FROM_NET &&
+      (!route_lookup(&pkt->dst, &route) || route.kind == WEIR_ROUTE_HOST))
+    return to_stack(skb, pkt);
+  return drop(skb, pkt, WEIR_DROP_ICMP_UNRELATED);
+}
+
+static __always_inline int icmp_error(struct __sk_buff* skb, struct packet* pkt, bool ingress) {
+  struct quoted q;
+  if (!quoted_parse(skb, pkt, &q)) return icmp_unrelated(skb, pkt, ingress);
+  if (pkt->hook == WEIR_HOOK_FROM_POD) {
+    const enum endpoint_found found = endpoint_lookup(&pkt->src, &pkt->src_ep);
+    if (found != ENDPOINT_FOUND || pkt->src_ep.ifindex != skb->ifindex)
+      return drop(skb, pkt, WEIR_DROP_SPOOFED);
+  }
+  const bool quote_hi = ct_key_fill(&pkt->key, &q.src, q.src_port, &q.dst, q.dst_port, q.proto);
+  struct weir_ct* ct = ct_lookup(&pkt->key);
+  if (!ct || ct->id != ct_id(&pkt->key)) return icmp_unrelated(skb, pkt, ingress);
+  if (!ingress) return forward(skb, pkt, WEIR_OUT_LOCAL, TCX_NEXT);
+  const __u32 nat = READ_ONCE(ct->flags) & (WEIR_CT_NAT | WEIR_CT_NAT_REPLY);
+  /* Towards the sender of the quoted packet; each half of a translated pair has one path only, the
+   * one of its own packets. */
+  struct weir_ct_path path = (nat ? !quote_hi : quote_hi) ? ct->path[0] : ct->path[1];
+  if (nat) path = ct->path[0].set ? ct->path[0] : ct->path[1];
+  if (!path.set) return icmp_unrelated(skb, pkt, ingress);
+  if (nat && !error_translate(skb, pkt, &q, ct)) return drop(skb, pkt, WEIR_DROP_REWRITE);
+  if (stack_answers(pkt, &path, ingress)) return drop(skb, pkt, WEIR_DROP_TTL);
+  return output(skb, pkt, &path, ingress);
+}

@@ -1,0 +1,112 @@
+/* How a judged packet leaves: rewrite what routing rewrites, then redirect. */
+#pragma once
+
+#include "lib/conntrack.h"
+#include "lib/nat.h"
+
+#define CSUM_IPV4 (ETH_HLEN + offsetof(struct iphdr, check))
+
+/* Marks the packet as judged: our egress hooks let it pass after one compare. */
+static __always_inline void mark_judged(struct __sk_buff* skb) {
+  skb->mark = (skb->mark & ~cfg.mark_mask) | cfg.mark_judged;
+}
+
+static __always_inline bool is_judged(const struct __sk_buff* skb) {
+  return (skb->mark & cfg.mark_mask) == cfg.mark_judged;
+}
+
+/* One hop of routing, and the link addresses. */
+static __always_inline bool rewrite_l2_ttl(struct __sk_buff* skb, const struct packet* pkt,
+                                           const __u8* dst_mac, const __u8* src_mac) {
+  if ((void*)(long)skb->data + ETH_HLEN + sizeof(struct iphdr) > (void*)(long)skb->data_end)
+    return false;
+  struct ethhdr* eth = (void*)(long)skb->data;
+  if (dst_mac) {
+    __builtin_memcpy(eth->h_dest, dst_mac, ETH_ALEN);
+    __builtin_memcpy(eth->h_source, src_mac, ETH_ALEN);
+  }
+  if (pkt->ipv4) {
+    struct iphdr* ip = (void*)(eth + 1);
+    /* RFC 1624: the TTL is the high byte of its 16-bit word. */
+    __u32 check = ip->check + bpf_htons(0x0100);
+    ip->check = (__u16)(check + (check >= 0xffff));
+    ip->ttl--;
+    return true;
+  }
+  struct ipv6hdr* ip6 = (void*)(eth + 1);
+  if ((void*)(ip6 + 1) > (void*)(long)skb->data_end) return false;
+  ip6->hop_limit--;
+  /* Only a packet with a full checksum needs it mended; the helper refuses all others. */
+  bpf_csum_update(skb, bpf_htons(0xfffe));
+  return true;
+}
+
+static __always_inline int output_local(struct __sk_buff* skb, const struct packet* pkt,
+                                        const struct weir_ct_path* path) {
+  static const __u8 link_mac[] = WEIR_LINK_MAC;
+  if (!rewrite_l2_ttl(skb, pkt, path->mac, link_mac)) return drop(skb, pkt, WEIR_DROP_REWRITE);
+  return forward(skb, pkt, WEIR_OUT_LOCAL, bpf_redirect_peer(path->out_ifindex, 0));
+}
+
+static __always_inline bool tunnel_key_set(struct __sk_buff* skb, const struct weir_addr* node) {
+  struct bpf_tunnel_key key = {.tunnel_id = cfg.tunnel_vni, .tunnel_ttl = 64};
+  if (addr_is_v4(node)) {
+    key.remote_ipv4 = bpf_ntohl(node->word[3]);
+    return bpf_skb_set_tunnel_key(skb, &key, sizeof(key), BPF_F_ZERO_CSUM_TX) == 0;
+  }
+  __builtin_memcpy(key.remote_ipv6, node, sizeof(key.remote_ipv6));
+  return bpf_skb_set_tunnel_key(skb, &key, sizeof(key), BPF_F_TUNINFO_IPV6) == 0;
+}
+
+static __always_inline int output_tunnel(struct __sk_buff* skb, const struct packet* pkt,
+                                         const struct weir_ct_path* path) {
+  static const __u8 link_mac[] = WEIR_LINK_MAC;
+  static const __u8 tunnel_mac[] = WEIR_TUNNEL_MAC;
+  if (!tunnel_key_set(skb, &path->next_hop)) return drop(skb, pkt, WEIR_DROP_ENCAP);
+  if (!rewrite_l2_ttl(skb, pkt, tunnel_mac, link_mac)) return drop(skb, pkt, WEIR_DROP_REWRITE);
+  mark_judged(skb);
+  return forward(skb, pkt, WEIR_OUT_TUNNEL, bpf_redirect(path->out_ifindex, 0));
+}
+
+static __always_inline int output_direct(struct __sk_buff* skb, const struct packet* pkt,
+                                         const struct weir_ct_path* path) {
+  struct bpf_redir_neigh nh = {};
+  const struct weir_addr* hop = addr_is_zero(&path->next_hop) ? &pkt->dst : &path->next_hop;
+  if (addr_is_v4(hop)) {
+    nh.nh_family = WEIR_AF_INET;
+    nh.ipv4_nh = hop->word[3];
+  } else {
+    nh.nh_family = WEIR_AF_INET6;
+    __builtin_memcpy(nh.ipv6_nh, hop, sizeof(nh.ipv6_nh));
+  }
+  if (!rewrite_l2_ttl(skb, pkt, NULL, NULL)) return drop(skb, pkt, WEIR_DROP_REWRITE);
+  mark_judged(skb);
+  return forward(skb, pkt, WEIR_OUT_DIRECT,
+                 bpf_redirect_neigh(path->out_ifindex, &nh, sizeof(nh), 0));
+}
+
+/* The stack answers with ICMP: time exceeded, or the MTU of the way out. To this host: no hop. */
+static __always_inline bool stack_answers(const struct packet* pkt, const struct weir_ct_path* path,
+                                          bool ingress) {
+  return ingress && path->out != WEIR_OUT_HOST &&
+         (pkt->ttl <= 1 || (path->mtu && pkt->largest > path->mtu));
+}
+
+/* The last step for a packet with a path. ingress is a constant of the program. */
+static __always_inline int output(struct __sk_buff* skb, const struct packet* pkt,
+                                  const struct weir_ct_path* path, bool ingress) {
+  /* Egress hooks judge what the stack already sends where it belongs. */
+  if (!ingress) return forward(skb, pkt, path->out, TCX_NEXT);
+  switch (path->out) {
+    case WEIR_OUT_HOST:
+      return to_stack(skb, pkt);
+    case WEIR_OUT_LOCAL:
+      return output_local(skb, pkt, path);
+    case WEIR_OUT_TUNNEL:
+      return output_tunnel(skb, pkt, path);
+    case WEIR_OUT_DIRECT:
+      return output_direct(skb, pkt, path);
+    default:
+      return drop(skb, pkt, WEIR_DROP_NO_ROUTE);
+  }
+}

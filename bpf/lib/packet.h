@@ -1,0 +1,70 @@
+#pragma once
+
+#include "abi/conntrack.h"
+#include "abi/hooks.h"
+#include "abi/route.h"
+#include "lib/kernel.h"
+
+enum packet_flag {
+  PACKET_L4 = 1,         /* this packet carries the transport header */
+  PACKET_ICMP_ERROR = 2, /* ICMP or ICMPv6 error: talks about another packet */
+  PACKET_FRAGMENT = 4,   /* any fragment */
+  PACKET_STALE = 8,      /* an entry exists, its paths are of an older epoch */
+  PACKET_REOPEN = 16,    /* a closed entry exists, this packet opens a new connection */
+};
+
+static __always_inline bool is_icmp(__u8 proto) {
+  return proto == IPPROTO_ICMP || proto == IPPROTO_ICMPV6;
+}
+
+#define TCP_FIN 1
+#define TCP_SYN 2
+#define TCP_RST 4
+#define TCP_ACK 16
+
+/* What is known of the packet so far. Survives tail calls: one per CPU. */
+struct packet {
+  __u64 epoch;
+  struct weir_addr src;
+  struct weir_addr dst;
+  struct weir_ct_key key;
+  __u32 in;       /* as weir_ct_path.in_ifindex */
+  __u32 length;   /* from the IP header on */
+  __u32 segments; /* on the wire */
+  __u32 largest;  /* bytes of the largest segment, from the IP header on */
+  __be16 src_port;
+  __be16 dst_port;
+  __u16 l4_offset; /* from the Ethernet header on */
+  __u8 hook;
+  __u8 ipv4;
+  __u8 proto;
+  __u8 ttl;
+  __u8 flags;
+  __u8 tcp_flags;
+  __u8 icmp_type;
+  __u8 icmp_code;
+  __u8 from_hi; /* the packet goes from key.addr[1] to key.addr[0] */
+  __u8 tunnelled; /* came out of the tunnel; outer_src is set */
+  __u8 l4_length; /* TCP: of its header */
+  __u8 pad[3];
+  struct weir_addr outer_src;
+  /* scratch of the stages, too large for the stack */
+  struct weir_ct fresh;
+  struct weir_ct reply;
+  struct weir_endpoint src_ep;
+  struct weir_endpoint dst_ep;
+  struct weir_route src_route;
+  struct weir_route dst_route;
+};
+
+struct {
+  __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+  __uint(max_entries, 1);
+  __type(key, __u32);
+  __type(value, struct packet);
+} weir_packet SEC(".maps");
+
+static __always_inline struct packet* packet_get(void) {
+  const __u32 zero = 0;
+  return bpf_map_lookup_elem(&weir_packet, &zero);
+}

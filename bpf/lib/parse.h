@@ -1,0 +1,186 @@
+/* Ethernet frame -> struct packet. Bounds are checked once per header; lengths come from skb->len. */
+#pragma once
+
+#include "abi/fragment.h"
+#include "lib/packet.h"
+#include "lib/drop.h"
+
+/* First fragment's ports for the others. Written here; the oldest datagrams make room. */
+struct {
+  __uint(type, BPF_MAP_TYPE_LRU_HASH);
+  __uint(max_entries, 4096);
+  __type(key, struct weir_frag_key);
+  __type(value, struct weir_frag);
+} weir_frag SEC(".maps");
+
+#define IP_MF 0x2000
+#define IP_OFFSET 0x1fff
+#define IPV6_EXTENSIONS 6 /* most headers between IPv6 and the transport */
+
+#define ICMP_ECHOREPLY 0
+#define ICMP_ECHO 8
+#define ICMPV6_ECHO_REQUEST 128
+#define ICMPV6_ECHO_REPLY 129
+
+struct ipv6_extension {
+  __u8 next;
+  __u8 length;
+  __be16 fragment; /* fragment header only: offset << 3 | more */
+  __be32 id;
+};
+
+/* Makes the first bytes of the packet linear; they are where headers can be. */
+static __always_inline bool parse_reach(struct __sk_buff* skb, __u32 bytes) {
+  if ((void*)(long)skb->data + bytes <= (void*)(long)skb->data_end) return true;
+  if (skb->len < bytes) return false;
+  return bpf_skb_pull_data(skb, bytes) == 0 &&
+         (void*)(long)skb->data + bytes <= (void*)(long)skb->data_end;
+}
+
+static __always_inline enum weir_drop parse_fragment(struct packet* pkt, __be32 id, bool first) {
+  struct weir_frag_key key = {.src = pkt->src, .dst = pkt->dst, .id = id, .proto = pkt->proto};
+  if (first) {
+    const struct weir_frag ports = {pkt->src_port, pkt->dst_port};
+    bpf_map_update_elem(&weir_frag, &key, &ports, BPF_ANY);
+    return WEIR_DROP_NONE;
+  }
+  const struct weir_frag* ports = bpf_map_lookup_elem(&weir_frag, &key);
+  if (!ports) return WEIR_DROP_FRAG_NO_FIRST;
+  pkt->src_port = ports->src_port;
+  pkt->dst_port = ports->dst_port;
+  return WEIR_DROP_NONE;
+}
+
+static __always_inline bool icmp_is_error(const struct packet* pkt) {
+  if (pkt->proto == IPPROTO_ICMPV6) return pkt->icmp_type < 128;
+  return pkt->icmp_type == 3 || pkt->icmp_type == 4 || pkt->icmp_type == 5 ||
+         pkt->icmp_type == 11 || pkt->icmp_type == 12;
+}
+
+static __always_inline bool icmp_is_echo(const struct packet* pkt) {
+  if (pkt->proto == IPPROTO_ICMPV6)
+    return pkt->icmp_type == ICMPV6_ECHO_REQUEST || pkt->icmp_type == ICMPV6_ECHO_REPLY;
+  return pkt->icmp_type == ICMP_ECHO || pkt->icmp_type == ICMP_ECHOREPLY;
+}
+
+/* The transport header, of which no more than 16 bytes are needed. */
+static __always_inline enum weir_drop parse_l4(struct __sk_buff* skb, struct packet* pkt) {
+  const bool tcp = pkt->proto == IPPROTO_TCP;
+  const bool icmp = pkt->proto == (pkt->ipv4 ? IPPROTO_ICMP : IPPROTO_ICMPV6);
+  if (!tcp && !icmp && pkt->proto != IPPROTO_UDP) return WEIR_DROP_NONE;
+  const __u32 offset = pkt->l4_offset & 0x1ff;
+  const __u32 need = tcp ? 20 : 8;
+  if (!parse_reach(skb, offset + need)) return WEIR_DROP_MALFORMED;
+  const __u8* l4 = (void*)(long)skb->data + offset;
+  if ((void*)l4 + 8 > (void*)(long)skb->data_end) return WEIR_DROP_MALFORMED;
+  pkt->flags |= PACKET_L4;
+  if (icmp) {
+    pkt->icmp_type = l4[0];
+    pkt->icmp_code = l4[1];
+    if (icmp_is_error(pkt)) pkt->flags |= PACKET_ICMP_ERROR;
+    if (icmp_is_echo(pkt)) pkt->src_port = pkt->dst_port = *(__be16*)(l4 + 4);
+    return WEIR_DROP_NONE;
+  }
+  pkt->src_port = *(__be16*)l4;
+  pkt->dst_port = *(__be16*)(l4 + 2);
+  if (!tcp) return WEIR_DROP_NONE;
+  if ((void*)l4 + 14 > (void*)(long)skb->data_end) return WEIR_DROP_MALFORMED;
+  pkt->tcp_flags = l4[13];
+  pkt->l4_length = l4[12] >> 4 << 2;
+  return WEIR_DROP_NONE;
+}
+
+static __always_inline enum weir_drop parse_ipv4(struct __sk_buff* skb, struct packet* pkt) {
+  if (!parse_reach(skb, ETH_HLEN + sizeof(struct iphdr))) return WEIR_DROP_MALFORMED;
+  const struct iphdr* ip = (void*)(long)skb->data + ETH_HLEN;
+  if ((void*)(ip + 1) > (void*)(long)skb->data_end || ip->ihl < 5 || ip->version != 4)
+    return WEIR_DROP_MALFORMED;
+  pkt->ipv4 = 1;
+  pkt->src = addr_v4(ip->saddr);
+  pkt->dst = addr_v4(ip->daddr);
+  pkt->proto = ip->protocol;
+  pkt->ttl = ip->ttl;
+  pkt->l4_offset = ETH_HLEN + ip->ihl * 4;
+  const __u16 frag = bpf_ntohs(ip->frag_off);
+  if (!(frag & (IP_MF | IP_OFFSET))) return parse_l4(skb, pkt);
+  const __be32 id = ip->id;
+  pkt->flags |= PACKET_FRAGMENT;
+  if (frag & IP_OFFSET) return parse_fragment(pkt, id, false);
+  const enum weir_drop bad = parse_l4(skb, pkt);
+  return bad ? bad : parse_fragment(pkt, id, true);
+}
+
+/* Walks the extension headers. *frag: what the fragment header said, zero id and offset without. */
+static __always_inline enum weir_drop parse_extensions(struct __sk_buff* skb, struct packet* pkt,
+                                                       struct ipv6_extension* frag) {
+  for (int i = 0; i < IPV6_EXTENSIONS; i++) {
+    const __u8 next = pkt->proto;
+    if (next != IPPROTO_HOPOPTS && next != IPPROTO_ROUTING && next != IPPROTO_DSTOPTS &&
+        next != IPPROTO_FRAGMENT && next != IPPROTO_AH)
+      return WEIR_DROP_NONE;
+    struct ipv6_extension header;
+    if (pkt->l4_offset > 400 || bpf_skb_load_bytes(skb, pkt->l4_offset, &header, sizeof(header)))
+      return WEIR_DROP_MALFORMED;
+    pkt->proto = header.next;
+    if (next == IPPROTO_FRAGMENT) {
+      *frag = header;
+      pkt->flags |= PACKET_FRAGMENT;
+      pkt->l4_offset += 8;
+      if (bpf_ntohs(header.fragment) & ~7) return WEIR_DROP_NONE;
+    } else if (next == IPPROTO_AH) {
+      pkt->l4_offset += (header.length + 2) * 4;
+    } else {
+      pkt->l4_offset += (header.length + 1) * 8;
+    }
+  }
+  return WEIR_DROP_MALFORMED;
+}
+
+static __always_inline enum weir_drop parse_ipv6(struct __sk_buff* skb, struct packet* pkt) {
+  if (!parse_reach(skb, ETH_HLEN + sizeof(struct ipv6hdr))) return WEIR_DROP_MALFORMED;
+  const struct ipv6hdr* ip = (void*)(long)skb->data + ETH_HLEN;
+  if ((void*)(ip + 1) > (void*)(long)skb->data_end || ip->version != 6) return WEIR_DROP_MALFORMED;
+  __builtin_memcpy(&pkt->src, &ip->saddr, 16);
+  __builtin_memcpy(&pkt->dst, &ip->daddr, 16);
+  /* A v4-mapped address on the wire would be taken for IPv4 by every table. */
+  if (addr_is_v4(&pkt->src) || addr_is_v4(&pkt->dst)) return WEIR_DROP_MALFORMED;
+  pkt->proto = ip->nexthdr;
+  pkt->ttl = ip->hop_limit;
+  pkt->l4_offset = ETH_HLEN + sizeof(*ip);
+  struct ipv6_extension frag = {};
+  const enum weir_drop bad = parse_extensions(skb, pkt, &frag);
+  if (bad) return bad;
+  if (!(pkt->flags & PACKET_FRAGMENT)) return parse_l4(skb, pkt);
+  if (bpf_ntohs(frag.fragment) & ~7) return parse_fragment(pkt, frag.id, false);
+  const enum weir_drop bad_l4 = parse_l4(skb, pkt);
+  return bad_l4 ? bad_l4 : parse_fragment(pkt, frag.id, true);
+}
+
+/* Fills everything but epoch, in, outer_src. On failure the packet has what was read so far. */
+static __always_inline enum weir_drop parse(struct __sk_buff* skb, struct packet* pkt, __u8 hook) {
+  pkt->hook = hook;
+  pkt->ipv4 = 0;
+  pkt->proto = 0;
+  pkt->flags = 0;
+  pkt->tcp_flags = 0;
+  pkt->l4_length = 8;
+  pkt->icmp_type = 0;
+  pkt->icmp_code = 0;
+  pkt->tunnelled = 0;
+  pkt->src_port = 0;
+  pkt->dst_port = 0;
+  pkt->src = (struct weir_addr){};
+  pkt->dst = (struct weir_addr){};
+  pkt->segments = skb->gso_segs > 1 ? skb->gso_segs : 1;
+  pkt->length = skb->len > ETH_HLEN ? skb->len - ETH_HLEN : 0;
+  pkt->largest = pkt->length;
+  metric_add(pkt, WEIR_OUTCOME_IN);
+  const __be16 protocol = skb->protocol;
+  enum weir_drop bad = WEIR_DROP_UNSUPPORTED_L3;
+  if (protocol == bpf_htons(ETH_P_IP)) bad = parse_ipv4(skb, pkt);
+  if (protocol == bpf_htons(ETH_P_IPV6)) bad = parse_ipv6(skb, pkt);
+  /* A GSO packet leaves in pieces of gso_size behind its headers. */
+  if (!bad && skb->gso_size)
+    pkt->largest = pkt->l4_offset - ETH_HLEN + pkt->l4_length + skb->gso_size;
+  return bad;
+}

@@ -1,0 +1,88 @@
+/* The sweep: an iterator over the connection table, started by the agent and run in the kernel. An idle
+ * entry turns DYING in one pass and, if no packet has revived it, leaves in a later one; its final
+ * counts go to the reader of the iterator, which no overload can make lossy. */
+#include "abi/sweep.h"
+#include "lib/conntrack.h"
+
+struct bpf_iter_meta {
+  struct seq_file* seq;
+} __attribute__((preserve_access_index));
+
+struct bpf_iter__bpf_map_elem {
+  struct bpf_iter_meta* meta;
+  struct bpf_map* map;
+  void* key;
+  void* value;
+} __attribute__((preserve_access_index));
+
+/* One element: how this pass judges. Written by the agent before it starts one. */
+struct {
+  __uint(type, BPF_MAP_TYPE_ARRAY);
+  __uint(max_entries, 1);
+  __type(key, __u32);
+  __type(value, struct weir_sweep);
+} weir_sweep SEC(".maps");
+
+/* Seconds of silence after which a connection is over. */
+static __always_inline __u32 idle_limit(const struct weir_ct_key* key, const struct weir_ct* ct,
+                                        const struct weir_sweep* sweep) {
+  if (ct->flags & WEIR_CT_CLOSED) return sweep->closed_s;
+  const bool replied = ct->flags & WEIR_CT_REPLIED;
+  if (key->proto == IPPROTO_TCP) return replied ? sweep->tcp_s : sweep->tcp_opening_s;
+  if (!replied) return sweep->unreplied_s;
+  if (ct->packets[0] + ct->packets[1] <= 2) return sweep->one_answer_s;
+  return sweep->stream_s;
+}
+
+/* Jiffies since the last packet of either half. */
+static __always_inline __u32 idle_jiffies(const struct weir_ct* ct, const struct weir_ct* peer) {
+  const __u32 now = jiffies();
+  const __u32 idle = now - READ_ONCE(ct->seen);
+  if (!peer) return idle;
+  const __u32 peer_idle = now - READ_ONCE(peer->seen);
+  return peer_idle < idle ? peer_idle : idle;
+}
+
+static __always_inline void ended_fill(struct weir_event* event, const struct weir_ct_key* key,
+                                       const struct weir_ct* ct) {
+  event->type = WEIR_EVENT_ENDED;
+  event->time_ns = bpf_ktime_get_ns();
+  event_fill_ct(event, key, ct);
+  event->duration_ns = event->time_ns - ct->created_ns;
+}
+
+SEC("iter/bpf_map_elem")
+int sweep(struct bpf_iter__bpf_map_elem* ctx) {
+  const __u32 zero = 0;
+  const struct weir_sweep* limits = bpf_map_lookup_elem(&weir_sweep, &zero);
+  const struct weir_ct_key* found = ctx->key;
+  if (!limits || !found || !ctx->value) return 0;
+  struct weir_ct_key key = *found;
+  struct weir_ct* ct = ct_lookup(&key);
+  if (!ct) return 0;
+  struct weir_ct* peer = NULL;
+  struct weir_ct_key peer_key = ct->peer;
+  if (ct->flags & (WEIR_CT_NAT | WEIR_CT_NAT_REPLY)) peer = ct_lookup(&peer_key);
+  /* A pair is judged by the half that keeps its books; a half without the other is by itself. */
+  if ((ct->flags & WEIR_CT_NAT_REPLY) && peer) return 0;
+  if (idle_jiffies(ct, peer) < idle_limit(&key, ct, limits) * (__u32)cfg.hz) return 0;
+  const __u32 state = READ_ONCE(ct->state);
+  if (state == WEIR_CT_LIVE) {
+    __sync_val_compare_and_swap(&ct->state, WEIR_CT_LIVE, WEIR_CT_DYING);
+    if (peer) __sync_val_compare_and_swap(&peer->state, WEIR_CT_LIVE, WEIR_CT_DYING);
+    return 0;
+  }
+  /* Tell first: when the reader's buffer is full, the kernel comes back for this very entry. */
+  if (!(ct->flags & (WEIR_CT_HOST | WEIR_CT_NAT_REPLY))) {
+    struct weir_event event = {};
+    ended_fill(&event, &key, ct);
+    if (bpf_seq_write(ctx->meta->seq, &event, sizeof(event))) return 0;
+  }
+  if (__sync_val_compare_and_swap(&ct->state, WEIR_CT_DYING, WEIR_CT_DEAD) == WEIR_CT_LIVE) return 0;
+  if (peer) {
+    __sync_val_compare_and_swap(&peer->state, WEIR_CT_DYING, WEIR_CT_DEAD);
+    bpf_map_delete_elem(&weir_ct, &peer_key);
+  }
+  bpf_map_delete_elem(&weir_ct, &key);
+  return 0;
+}
