@@ -1,0 +1,21 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "base/address.h"
+#include "model/key.h"
+
+namespace weir {
+
+struct Node {
+  std::string name;
+  std::vector<Address> addresses;  // InternalIP, in the order of the object
+  std::vector<Cidr> pod_cidrs;
+
+  ObjectKey key() const { return {"", name}; }
+
+  friend bool operator==(const Node&, const Node&) = default;
+};
+
+}  // namespace weir

@@ -1,0 +1,34 @@
+#include "model/object.h"
+
+namespace weir {
+
+std::string_view kind_name(Kind kind) {
+  switch (kind) {
+    case Kind::kNode:
+      return "Node";
+    case Kind::kNamespace:
+      return "Namespace";
+    case Kind::kPod:
+      return "Pod";
+    case Kind::kService:
+      return "Service";
+  }
+  return "?";
+}
+
+std::optional<Kind> parse_kind(std::string_view text) {
+  for (const Kind kind : kKinds) {
+    if (text == kind_name(kind)) return kind;
+  }
+  return std::nullopt;
+}
+
+bool is_namespaced(Kind kind) { return kind == Kind::kPod || kind == Kind::kService; }
+
+Kind kind_of(const Object& object) { return kKinds[object.index()]; }
+
+ObjectKey key_of(const Object& object) {
+  return std::visit([](const auto& value) { return value.key(); }, object);
+}
+
+}  // namespace weir
