@@ -1,0 +1,187 @@
+// Takes the changes of Node, Pod and Endpoint rows; gives a table of claims on addresses, each with
+// its winner worked out, so that find() is one hash lookup.
+#include "state/names.h"
+
+#include <algorithm>
+#include <tuple>
+
+namespace weir {
+namespace {
+
+std::vector<Address> addresses_of(const Pod* pod) {
+  if (pod == nullptr || pod->host_network || pod->finished()) return {};
+  return pod->addresses;
+}
+
+Name name_of(const Pod& pod) {
+  return {NameKind::kPod, pod.namespace_, pod.name, pod.workload, pod.node};
+}
+
+Name name_of(const Endpoint& endpoint, const Snapshot& snapshot) {
+  const auto pod = snapshot.pods.find(endpoint.pod());
+  if (pod != snapshot.pods.end()) return name_of(pod->second);
+  return {NameKind::kPod, endpoint.pod_namespace, endpoint.pod_name, "", ""};
+}
+
+}  // namespace
+
+std::string_view name_kind(NameKind kind) {
+  switch (kind) {
+    case NameKind::kPod:
+      return "pod";
+    case NameKind::kNode:
+      return "node";
+    case NameKind::kOutside:
+      return "outside";
+    case NameKind::kUnknown:
+      return "unknown";
+  }
+  return "?";
+}
+
+Names::Names(Store& store, std::function<Clock::time_point()> now)
+    : store_(store), now_(std::move(now)) {
+  const Snapshot& snapshot = store.snapshot();
+  for (const auto& [key, node] : snapshot.nodes) change(RowChange<Node>{nullptr, &node});
+  for (const auto& [key, pod] : snapshot.pods) change(RowChange<Pod>{nullptr, &pod});
+  for (const auto& [key, endpoint] : snapshot.endpoints) {
+    change(RowChange<Endpoint>{nullptr, &endpoint});
+  }
+  store.listen([this](const StoreChange& row) {
+    forget_expired();
+    std::visit([this](const auto& typed) { change(typed); }, row);
+  });
+}
+
+const Name& Names::find(const Address& address, Clock::time_point now) const {
+  const auto it = owners_.find(address);
+  if (it != owners_.end()) {
+    const Owner& owner = it->second;
+    if (!owner.claims.empty() || now - owner.gone <= kMemory) return owner.name;
+  }
+  const Name* range = find_range(address);
+  return range != nullptr ? *range : outside_;
+}
+
+void Names::change(const RowChange<Node>& row) {
+  const Node none;
+  const Node& before = row.before != nullptr ? *row.before : none;
+  const Node& after = row.after != nullptr ? *row.after : none;
+  const std::string& node = row.after != nullptr ? after.name : before.name;
+  for (const Cidr& cidr : before.pod_cidrs) remove_range(cidr, node);
+  for (const Cidr& cidr : after.pod_cidrs) add_range(cidr, node);
+  Claim claim{.source = Source::kNode, .key = {"", node}, .name = {}};
+  claim.name = {NameKind::kNode, "", "", "", node};
+  replace(before.addresses, after.addresses, claim);
+}
+
+void Names::change(const RowChange<Pod>& row) {
+  const Pod& pod = row.after != nullptr ? *row.after : *row.before;
+  const Claim claim{
+      .source = Source::kPod, .key = pod.key(), .leaving = pod.terminating, .name = name_of(pod)};
+  replace(addresses_of(row.before), addresses_of(row.after), claim);
+  if (row.after == nullptr) return;  // its endpoint keeps the name until it goes too
+  const auto it = endpoints_of_.find(pod.key());
+  if (it == endpoints_of_.end()) return;
+  for (const std::uint32_t handle : it->second) {
+    const Endpoint& endpoint = store_.snapshot().endpoints.at(handle);
+    claim_endpoint(&endpoint, &endpoint);
+  }
+}
+
+void Names::change(const RowChange<Endpoint>& row) {
+  if (row.before != nullptr) {
+    const auto it = endpoints_of_.find(row.before->pod());
+    it->second.erase(row.before->handle);
+    if (it->second.empty()) endpoints_of_.erase(it);
+  }
+  if (row.after != nullptr) endpoints_of_[row.after->pod()].insert(row.after->handle);
+  claim_endpoint(row.before, row.after);
+}
+
+void Names::claim_endpoint(const Endpoint* before, const Endpoint* after) {
+  const Endpoint& endpoint = after != nullptr ? *after : *before;
+  const Claim claim{.source = Source::kEndpoint,
+                    .key = {},
+                    .handle = endpoint.handle,
+                    .name = name_of(endpoint, store_.snapshot())};
+  replace(before != nullptr ? before->addresses : std::vector<Address>(),
+          after != nullptr ? after->addresses : std::vector<Address>(), claim);
+}
+
+void Names::replace(const std::vector<Address>& before, const std::vector<Address>& after,
+                    const Claim& claim_of_all) {
+  for (const Address& address : after) claim(address, claim_of_all);
+  for (const Address& address : before) {
+    if (std::ranges::find(after, address) == after.end()) release(address, claim_of_all);
+  }
+}
+
+void Names::claim(const Address& address, Claim claim) {
+  Owner& owner = owners_[address];
+  const auto old = std::ranges::find_if(
+      owner.claims, [&claim](const Claim& other) { return other.same_claimant(claim); });
+  claim.order = old != owner.claims.end() ? old->order : ++order_;
+  if (old != owner.claims.end()) {
+    *old = std::move(claim);
+  } else {
+    owner.claims.push_back(std::move(claim));
+  }
+  const auto rank = [](const Claim& c) { return std::tuple(!c.leaving, c.source, c.order); };
+  owner.name = std::ranges::max_element(owner.claims, {}, rank)->name;
+}
+
+void Names::release(const Address& address, const Claim& claim) {
+  const auto it = owners_.find(address);
+  if (it == owners_.end()) return;
+  Owner& owner = it->second;
+  const auto removed = std::erase_if(
+      owner.claims, [&claim](const Claim& other) { return other.same_claimant(claim); });
+  if (removed == 0) return;
+  if (owner.claims.empty()) {
+    owner.gone = now_();
+    left_.emplace_back(owner.gone, address);
+    return;
+  }
+  const auto rank = [](const Claim& c) { return std::tuple(!c.leaving, c.source, c.order); };
+  owner.name = std::ranges::max_element(owner.claims, {}, rank)->name;
+}
+
+void Names::forget_expired() {
+  const auto now = now_();
+  for (; !left_.empty() && now - left_.front().first > kMemory; left_.pop_front()) {
+    const auto it = owners_.find(left_.front().second);
+    if (it == owners_.end() || !it->second.claims.empty()) continue;
+    if (it->second.gone == left_.front().first) owners_.erase(it);
+  }
+}
+
+void Names::add_range(const Cidr& cidr, const std::string& node) {
+  Range& range = ranges_[cidr.mapped_bits()][cidr.address()];
+  range.nodes.insert(node);
+  range.name = {NameKind::kUnknown, "", "", "", *range.nodes.begin()};
+}
+
+void Names::remove_range(const Cidr& cidr, const std::string& node) {
+  auto& of_length = ranges_[cidr.mapped_bits()];
+  Range& range = of_length[cidr.address()];
+  range.nodes.erase(node);
+  if (!range.nodes.empty()) {
+    range.name.node = *range.nodes.begin();
+    return;
+  }
+  of_length.erase(cidr.address());
+  if (of_length.empty()) ranges_.erase(cidr.mapped_bits());
+}
+
+const Name* Names::find_range(const Address& address) const {
+  const int family_bits = address.is_v4() ? 96 : 0;
+  for (const auto& [mapped_bits, ranges] : ranges_) {
+    if (mapped_bits < family_bits) break;
+    const auto it = ranges.find(Cidr(address, mapped_bits - family_bits).address());
+    if (it != ranges.end()) return &it->second.name;
+  }
+  return nullptr;
+}
+
+}  // namespace weir
