@@ -1,0 +1,16 @@
+#include "compile/compile.h"
+
+#include <algorithm>
+
+#include "compile/passes.h"
+
+namespace weir {
+
+Compiled compile(const Snapshot& snapshot, const NodeConfig& config) {
+  Compiled out;
+  for (const auto pass : {endpoints, routes}) pass(snapshot, config, out);
+  std::ranges::sort(out.conflicts);
+  return out;
+}
+
+}  // namespace weir

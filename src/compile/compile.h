@@ -1,0 +1,34 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "base/address.h"
+#include "state/entries.h"
+#include "state/store.h"
+
+namespace weir {
+
+// What compile must know besides the objects.
+struct NodeConfig {
+  std::string name;                // of this node; its own Node object gives its pod ranges
+  bool tunnel = true;              // off: native routing
+  std::vector<Address> addresses;  // this host's own, from the kernel; loopback is skipped
+
+  friend bool operator==(const NodeConfig&, const NodeConfig&) = default;
+};
+
+struct Compiled {
+  Entries entries;
+  // Objects that contradict each other or cannot be served, one sentence each, sorted. The entries
+  // hold the winner, which depends on the objects only, never on the order in which they came.
+  std::vector<std::string> conflicts;
+
+  friend bool operator==(const Compiled&, const Compiled&) = default;
+};
+
+// Pure: equal inputs, equal output. The passes are listed in passes.h.
+Compiled compile(const Snapshot& snapshot, const NodeConfig& config);
+
+}  // namespace weir

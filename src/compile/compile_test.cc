@@ -1,0 +1,157 @@
+#include "compile/compile.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace weir {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+
+Address addr(const char* text) { return *Address::parse(text); }
+Cidr cidr(const char* text) { return *Cidr::parse(text); }
+
+Node node(const char* name, std::vector<const char*> addresses, std::vector<const char*> cidrs) {
+  Node out;
+  out.name = name;
+  for (const char* text : addresses) out.addresses.push_back(addr(text));
+  for (const char* text : cidrs) out.pod_cidrs.push_back(cidr(text));
+  return out;
+}
+
+Endpoint endpoint(std::uint32_t handle, const char* pod, std::vector<const char*> addresses) {
+  Endpoint out;
+  out.handle = handle;
+  out.pod_namespace = "shop";
+  out.pod_name = pod;
+  out.host_ifindex = 100 + handle;
+  for (const char* text : addresses) out.addresses.push_back(addr(text));
+  return out;
+}
+
+Compiled compile_nodes(const std::vector<Node>& nodes, bool tunnel) {
+  Store store;
+  for (const Node& n : nodes) store.upsert(Object(n));
+  return compile(store.snapshot(), {.name = "n0", .tunnel = tunnel, .addresses = {}});
+}
+
+std::string route(const Compiled& compiled, const char* key) {
+  const auto it = compiled.entries.routes.find(cidr(key));
+  if (it == compiled.entries.routes.end()) return "none";
+  const std::string text = to_string(it->second);
+  return text.substr(0, text.find(" node="));
+}
+
+TEST(Compile, EndpointsKeepTheirOwnAddressAsId) {
+  Store store;
+  store.upsert(endpoint(3, "cart", {"10.244.0.3", "fd00::3"}));
+  const auto entries = compile(store.snapshot(), {.name = "n0", .addresses = {}}).entries;
+  ASSERT_EQ(entries.endpoints.size(), 2U);
+  for (const auto& [address, entry] : entries.endpoints) {
+    EXPECT_EQ(from_abi(entry.id), address);
+    EXPECT_EQ(entry.handle, 3U);
+    EXPECT_EQ(entry.ifindex, 103U);
+    EXPECT_EQ(entry.version, 0U);
+  }
+}
+
+TEST(Compile, TheNewestSandboxWinsAnAddressAndTheClashIsReported) {
+  Store store;
+  store.upsert(endpoint(9, "new", {"10.244.0.3"}));
+  store.upsert(endpoint(3, "old", {"10.244.0.3"}));
+  const auto out = compile(store.snapshot(), {.name = "n0", .addresses = {}});
+  EXPECT_EQ(out.entries.endpoints.at(addr("10.244.0.3")).handle, 9U);
+  EXPECT_THAT(out.conflicts[0], HasSubstr("shop/old and shop/new both have it"));
+}
+
+TEST(Compile, TunnelEndsAreIpv4ForBothFamiliesWhenBothNodesHaveIt) {
+  const Node n0 = node("n0", {"fd02::10", "172.30.0.10"}, {"10.244.0.0/24", "fd01::/80"});
+  const Node n1 = node("n1", {"fd02::11", "172.30.0.11"}, {"10.244.1.0/24", "fd01:0:0:1::/80"});
+  const auto out = compile_nodes({n0, n1}, true);
+  EXPECT_EQ(route(out, "10.244.0.0/24"), "kind=local-pods node_addr=none");
+  EXPECT_EQ(route(out, "172.30.0.10/32"), "kind=host node_addr=none");
+  EXPECT_EQ(route(out, "10.244.1.0/24"), "kind=pods node_addr=172.30.0.11");
+  EXPECT_EQ(route(out, "fd01:0:0:1::/80"), "kind=pods node_addr=172.30.0.11");
+  EXPECT_EQ(route(out, "fd02::11/128"), "kind=node node_addr=172.30.0.11");
+  EXPECT_EQ(to_string(out.entries.kernel_routes.at(cidr("fd01:0:0:1::/80"))),
+            "via=tunnel node=172.30.0.11");
+  EXPECT_THAT(out.conflicts, IsEmpty());
+}
+
+TEST(Compile, TunnelEndsAreIpv6WhenOneNodeHasNoIpv4) {
+  const Node n0 = node("n0", {"fd02::10"}, {});
+  const Node n1 = node("n1", {"172.30.0.11", "fd02::11"}, {"10.244.1.0/24"});
+  EXPECT_EQ(route(compile_nodes({n0, n1}, true), "10.244.1.0/24"), "kind=pods node_addr=fd02::11");
+}
+
+TEST(Compile, NativeNextHopsAreOfTheRangesOwnFamily) {
+  const Node n0 = node("n0", {"172.30.0.10", "fd02::10"}, {});
+  const Node n1 = node("n1", {"172.30.0.11", "fd02::11"}, {"10.244.1.0/24", "fd01:0:0:1::/80"});
+  const auto out = compile_nodes({n0, n1}, false);
+  EXPECT_EQ(route(out, "10.244.1.0/24"), "kind=pods node_addr=172.30.0.11");
+  EXPECT_EQ(route(out, "fd01:0:0:1::/80"), "kind=pods node_addr=fd02::11");
+  EXPECT_EQ(to_string(out.entries.kernel_routes.at(cidr("fd01:0:0:1::/80"))),
+            "via=next-hop node=fd02::11");
+}
+
+TEST(Compile, ARangeWithoutAWayIsReportedAndLeadsNowhere) {
+  const Node n0 = node("n0", {"172.30.0.10"}, {});
+  const Node n1 = node("n1", {"172.30.0.11"}, {"fd01:0:0:1::/80"});
+  const auto out = compile_nodes({n0, n1}, false);
+  EXPECT_EQ(route(out, "fd01:0:0:1::/80"), "kind=pods node_addr=none");
+  EXPECT_THAT(out.entries.kernel_routes, IsEmpty());
+  EXPECT_THAT(out.conflicts, ElementsAre(HasSubstr("node n1: no way to its pod range")));
+}
+
+TEST(Compile, OneRangeOfTwoNodesGoesToThisNodeOrTheLowerName) {
+  const Node n0 = node("n0", {"172.30.0.10"}, {"10.244.0.0/24"});
+  const Node n1 = node("n1", {"172.30.0.11"}, {"10.244.0.0/24", "10.244.1.0/24"});
+  const Node n2 = node("n2", {"172.30.0.12"}, {"10.244.1.0/24", "10.244.1.64/26"});
+  const auto out = compile_nodes({n2, n1, n0}, true);
+  EXPECT_EQ(route(out, "10.244.0.0/24"), "kind=local-pods node_addr=none");
+  EXPECT_EQ(route(out, "10.244.1.0/24"), "kind=pods node_addr=172.30.0.11");
+  EXPECT_EQ(route(out, "10.244.1.64/26"), "kind=pods node_addr=172.30.0.12");
+  EXPECT_THAT(out.conflicts,
+              ElementsAre(HasSubstr("10.244.0.0/24 belongs to nodes n0 and n1; it goes to n0"),
+                          HasSubstr("10.244.1.0/24 belongs to nodes n1 and n2; it goes to n1"),
+                          HasSubstr("10.244.1.64/26 of node n2 lies inside 10.244.1.0/24 of node "
+                                    "n1; n2 has it")));
+}
+
+TEST(Compile, RangesThatWouldCatchTheWorldAreIgnored) {
+  const Node n0 = node("n0", {"172.30.0.10"}, {});
+  const Node n1 = node("n1", {"172.30.0.11"}, {"0.0.0.0/0", "::/0", "::/64", "10.0.0.0/8"});
+  const auto out = compile_nodes({n0, n1}, true);
+  EXPECT_EQ(route(out, "0.0.0.0/0"), "none");
+  EXPECT_EQ(route(out, "::/0"), "none");
+  EXPECT_EQ(route(out, "::/64"), "none");
+  EXPECT_EQ(route(out, "10.0.0.0/8"), "kind=pods node_addr=172.30.0.11");
+  EXPECT_EQ(out.conflicts.size(), 3U);
+}
+
+TEST(Compile, OwnAddressesComeFromTheKernelToo) {
+  Store store;
+  store.upsert(Object(node("n0", {"172.30.0.10"}, {})));
+  store.upsert(Object(node("n1", {"172.30.0.99"}, {})));
+  const NodeConfig config{.name = "n0",
+                          .addresses = {addr("127.0.0.1"), addr("::1"), addr("172.30.0.99")}};
+  const auto out = compile(store.snapshot(), config);
+  EXPECT_EQ(route(out, "172.30.0.99/32"), "kind=host node_addr=none");
+  EXPECT_EQ(route(out, "127.0.0.1/32"), "none");
+  EXPECT_THAT(out.conflicts, ElementsAre(HasSubstr("it goes to n0")));
+}
+
+TEST(Compile, NodesHaveDifferentIndexesThatSurviveOtherNodes) {
+  const Node n0 = node("n0", {"172.30.0.10"}, {});
+  const Node n1 = node("n1", {"172.30.0.11"}, {});
+  const Node n2 = node("n2", {"172.30.0.12"}, {});
+  const auto all = compile_nodes({n0, n1, n2}, true).entries.routes;
+  const auto fewer = compile_nodes({n0, n2}, true).entries.routes;
+  EXPECT_EQ(all.at(cidr("172.30.0.12/32")), fewer.at(cidr("172.30.0.12/32")));
+  EXPECT_NE(all.at(cidr("172.30.0.12/32")).node, all.at(cidr("172.30.0.11/32")).node);
+}
+
+}  // namespace
+}  // namespace weir
