@@ -1,0 +1,15 @@
+#pragma once
+
+#include <string_view>
+
+#include "base/result.h"
+#include "model/object.h"
+
+namespace weir {
+
+// One Kubernetes object as JSON text -> model. Takes what a real API server sends: fields that Weir
+// does not use are ignored. A field of a wrong type or value is one kInvalid Error that names it:
+// "Pod shop/cart-0: spec.nodeName: must be a string".
+Result<Object> parse_object(std::string_view json);
+
+}  // namespace weir
