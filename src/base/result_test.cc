@@ -23,7 +23,7 @@ Result<void> check(int n) {
 }
 
 TEST(Result, TryReturnsTheFirstError) {
-  EXPECT_EQ(quarter(8), Result<int>(2));
+  EXPECT_EQ(quarter(8).value(), 2);
   EXPECT_EQ(quarter(6).error().text(), "odd");
   EXPECT_TRUE(check(4));
   EXPECT_EQ(check(7).error().code(), Code::kInvalid);
