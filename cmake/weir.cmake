@@ -4,6 +4,12 @@
 find_package(GTest REQUIRED)
 include(GoogleTest)
 
+# What ./run and ./test build: the programs, and the test programs of one kind.
+add_custom_target(programs)
+foreach(label unit compile packet net fuzz)
+  add_custom_target(tests_${label})
+endforeach()
+
 set(weir_warnings -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wswitch)
 
 function(weir_options target)
@@ -43,13 +49,15 @@ function(weir_program name)
   add_executable(${name} ${arg_SOURCES})
   target_link_libraries(${name} PRIVATE ${arg_DEPS})
   weir_options(${name})
+  add_dependencies(programs ${name})
 endfunction()
 
-# weir_test(name LABEL unit|compile|packet|net SOURCES ... DEPS ...): GoogleTest cases, each one a
+# weir_test(name LABEL unit|compile|packet|net|fuzz SOURCES ... DEPS ...): GoogleTest cases, each one a
 # ctest test named <path of this folder>/<Suite.Case>.
 function(weir_test name)
   cmake_parse_arguments(arg "" "LABEL" "SOURCES;DEPS" ${ARGN})
   add_executable(${name} ${arg_SOURCES})
+  add_dependencies(tests_${arg_LABEL} ${name})
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
   target_link_libraries(${name} PRIVATE ${arg_DEPS} GTest::gtest GTest::gmock GTest::gtest_main)
   weir_options(${name})
