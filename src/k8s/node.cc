@@ -1,0 +1,27 @@
+#include "k8s/kinds.h"
+
+namespace weir::k8s {
+
+Node read_node(const Value& object) {
+  Node out;
+  out.name = object["metadata"]["name"].text();
+  const Value spec = object["spec"];
+  const Value status = object["status"];
+  status["addresses"].for_each([&out](const Value& item) {
+    if (item["type"].text() != "InternalIP") return;
+    if (const auto address = item["address"].address()) out.addresses.push_back(*address);
+  });
+  const auto add_cidr = [&out](const Value& item) {
+    if (const auto cidr = item.cidr()) out.pod_cidrs.push_back(*cidr);
+  };
+  spec["podCIDRs"].for_each(add_cidr);
+  if (out.pod_cidrs.empty()) add_cidr(spec["podCIDR"]);
+  return out;
+}
+
+Namespace read_namespace(const Value& object) {
+  const Value metadata = object["metadata"];
+  return {.name = metadata["name"].text(), .labels = metadata["labels"].labels()};
+}
+
+}  // namespace weir::k8s

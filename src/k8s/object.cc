@@ -1,0 +1,65 @@
+// JSON text -> model: parses, finds kind and name, and lets the kind's file read the rest.
+#include "k8s/object.h"
+
+#include <fmt/format.h>
+
+#include "k8s/kinds.h"
+
+namespace weir {
+namespace {
+
+using k8s::Value;
+
+Object read(Kind kind, const Value& root) {
+  switch (kind) {
+    case Kind::kNode:
+      return k8s::read_node(root);
+    case Kind::kNamespace:
+      return k8s::read_namespace(root);
+    case Kind::kPod:
+      return k8s::read_pod(root);
+    case Kind::kService:
+      return k8s::read_service(root);
+  }
+  return Node();
+}
+
+// The names become paths and keys: they hold no separator and are not empty.
+void check_names(Kind kind, const Value& metadata) {
+  const Value name = metadata["name"];
+  const Value space = metadata["namespace"];
+  for (const Value& value : {name, space}) {
+    if (value.text().find('/') != std::string::npos) value.wrong("must have no '/'");
+  }
+  if (name.text().empty()) name.wrong("is missing");
+  if (is_namespaced(kind) && space.text().empty()) space.wrong("is missing");
+  if (!is_namespaced(kind) && !space.text().empty()) {
+    space.wrong(fmt::format("a {} has none", kind_name(kind)));
+  }
+}
+
+}  // namespace
+
+Result<Object> parse_object(std::string_view json) {
+  simdjson::dom::parser parser;
+  simdjson::dom::element document;
+  if (const auto code = parser.parse(json.data(), json.size()).get(document)) {
+    return Error(Code::kInvalid, fmt::format("not JSON: {}", simdjson::error_message(code)));
+  }
+  std::optional<Error> problem;
+  const Value root(document, problem);
+  const std::string kind_text = root["kind"].text();
+  if (problem) return *problem;
+  const auto kind = parse_kind(kind_text);
+  if (!kind) {
+    return Error(Code::kInvalid,
+                 fmt::format("kind: must be Node, Namespace, Pod or Service, is '{}'", kind_text));
+  }
+  const Value metadata = root["metadata"];
+  check_names(*kind, metadata);
+  Object out = read(*kind, root);
+  if (problem) return problem->within(fmt::format("{} {}", kind_text, key_of(out).to_string()));
+  return out;
+}
+
+}  // namespace weir

@@ -1,0 +1,93 @@
+#include "k8s/value.h"
+
+#include <fmt/format.h>
+
+namespace weir::k8s {
+
+using simdjson::SUCCESS;
+
+Value::Value(simdjson::dom::element root, std::optional<Error>& problem)
+    : element_(root), problem_(problem) {}
+
+Value Value::operator[](std::string_view key) const {
+  simdjson::dom::object fields;
+  simdjson::dom::element found;
+  if (!present()) return {std::nullopt, this, key};
+  if (element_->get(fields) != SUCCESS) {
+    wrong("must be an object");
+    return {std::nullopt, this, key};
+  }
+  if (fields.at_key(key).get(found) != SUCCESS || found.is_null()) return {std::nullopt, this, key};
+  return {found, this, key};
+}
+
+std::string Value::text() const { return std::string(text_view().value_or("")); }
+
+std::optional<std::string_view> Value::text_view() const {
+  std::string_view out;
+  if (!present()) return std::nullopt;
+  if (element_->get(out) != SUCCESS) {
+    wrong("must be a string");
+    return std::nullopt;
+  }
+  return out;
+}
+
+bool Value::is_text() const { return present() && element_->is_string(); }
+
+bool Value::flag() const {
+  bool out = false;
+  if (present() && element_->get(out) != SUCCESS) wrong("must be true or false");
+  return out;
+}
+
+std::uint64_t Value::number(std::uint64_t min, std::uint64_t max) const {
+  std::uint64_t out = 0;
+  if (!present()) return 0;
+  if (element_->get(out) == SUCCESS && out >= min && out <= max) return out;
+  wrong(fmt::format("must be a number from {} to {}", min, max));
+  return 0;
+}
+
+Labels Value::labels() const {
+  Labels out;
+  simdjson::dom::object fields;
+  if (!present()) return out;
+  if (element_->get(fields) != SUCCESS) {
+    wrong("must be an object");
+    return out;
+  }
+  for (const auto field : fields) out[std::string(field.key)] = (*this)[field.key].text();
+  return out;
+}
+
+std::optional<Address> Value::address() const {
+  const auto text = text_view();
+  if (!text) return std::nullopt;
+  const auto parsed = Address::parse(*text);
+  if (parsed) return *parsed;
+  wrong(parsed.error().text());
+  return std::nullopt;
+}
+
+std::optional<Cidr> Value::cidr() const {
+  const auto text = text_view();
+  if (!text) return std::nullopt;
+  const auto parsed = Cidr::parse(*text);
+  if (parsed) return *parsed;
+  wrong(parsed.error().text());
+  return std::nullopt;
+}
+
+void Value::wrong(std::string_view why) const {
+  if (!problem_) problem_ = Error(Code::kInvalid, fmt::format("{}: {}", path(), why));
+}
+
+std::string Value::path() const {
+  if (parent_ == nullptr) return "object";
+  const std::string before = parent_->parent_ == nullptr ? "" : parent_->path();
+  if (key_.empty()) return fmt::format("{}[{}]", before, index_);
+  return before.empty() ? std::string(key_) : fmt::format("{}.{}", before, key_);
+}
+
+}  // namespace weir::k8s
