@@ -13,8 +13,8 @@ enum weir_outcome {
   WEIR_OUTCOME_DROP = 3, /* + enum weir_drop */
   WEIR_OUTCOMES = WEIR_OUTCOME_DROP + WEIR_DROP_MAX + 1,
 };
-#define WEIR_METRIC_INDEX(hook, outcome) ((hook) * WEIR_OUTCOMES + (outcome))
-#define WEIR_METRICS (WEIR_HOOKS * WEIR_OUTCOMES)
+#define WEIR_METRIC_INDEX(hook, outcome) ((__u32)(hook) * (__u32)WEIR_OUTCOMES + (__u32)(outcome))
+#define WEIR_METRICS ((__u32)WEIR_HOOKS * (__u32)WEIR_OUTCOMES)
 
 struct weir_metric {
   __u64 packets; /* segments on the wire: a GSO packet counts as many */

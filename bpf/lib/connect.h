@@ -76,13 +76,6 @@ static __always_inline enum weir_drop path_from_pod(struct __sk_buff* skb, const
 }
 
 /* --- the hooks' decisions ---------------------------------------------------------------------- */
-
-struct paths {
-  struct weir_ct_path there; /* this packet's direction */
-  struct weir_ct_path back;  /* the answer's */
-  bool translate;            /* leaves the cluster: the source needs the node's address */
-};
-
 static __always_inline enum weir_drop connect_from_pod(struct __sk_buff* skb, struct packet* pkt,
                                                        const struct ends* ends,
                                                        struct paths* paths) {
@@ -178,12 +171,27 @@ static __always_inline void ct_init(const struct packet* pkt, const struct weir_
   ct->flags = opener_hi ? WEIR_CT_OPENER_HI : 0;
 }
 
+static __always_inline bool same_back(const struct packet* pkt, const struct paths* paths,
+                                      const struct weir_ct* ct) {
+  if (READ_ONCE(ct->flags) & (WEIR_CT_NAT | WEIR_CT_NAT_REPLY)) return true;
+  const struct weir_ct_path* path = pkt->from_hi ? &ct->path[0] : &ct->path[1];
+  return path->out == paths->back.out && path->version == paths->back.version &&
+         path->out != WEIR_OUT_DIRECT;
+}
+
 /* A stale entry gets the paths of this epoch. One CPU rewrites; the others use their own decision for
  * this packet only, and so does who has read an older epoch than the entry's. */
 static __always_inline void paths_refresh(const struct packet* pkt, const struct paths* paths,
                                           struct weir_ct* ct) {
   const __u64 old = READ_ONCE(ct->epoch);
   if (old == 0 || old > pkt->epoch) return;
+  const struct weir_ct_path* path = pkt->from_hi ? &ct->path[1] : &ct->path[0];
+  /* Nothing has changed behind either end: stamp the epoch, leave the paths to their readers. */
+  if (path->out == paths->there.out && path->version == paths->there.version &&
+      path->out != WEIR_OUT_DIRECT && same_back(pkt, paths, ct)) {
+    __sync_val_compare_and_swap(&ct->epoch, old, pkt->epoch);
+    return;
+  }
   if (__sync_val_compare_and_swap(&ct->epoch, old, 0) != old) return;
   const __u32 flags = READ_ONCE(ct->flags);
   const __u8 hi = pkt->from_hi & 1;
@@ -221,8 +229,9 @@ static __always_inline enum weir_drop ct_insert_drop(long err) {
 
 /* Finds a source port that no other connection to the same place uses, and writes both halves. The
  * answer's half goes first: its key is the claim on the port. */
-static __always_inline enum weir_drop nat_connect(struct packet* pkt, const struct paths* paths,
-                                                  bool* inserted) {
+SHARED int nat_connect(struct packet* pkt) {
+  if (!pkt) return WEIR_DROP_RACE;
+  const struct paths* paths = &pkt->paths;
   const bool echo = is_icmp(pkt->proto) && pkt->src_port;
   if (pkt->proto != IPPROTO_TCP && pkt->proto != IPPROTO_UDP && !echo)
     return WEIR_DROP_NOT_TRANSLATABLE;
@@ -234,20 +243,19 @@ static __always_inline enum weir_drop nat_connect(struct packet* pkt, const stru
   const __u32 range = cfg.nat_port_max - cfg.nat_port_min + 1;
   __u32 offset = (bpf_ntohs(pkt->src_port) - cfg.nat_port_min);
   if (offset >= range) offset = bpf_get_prandom_u32() % range;
-  struct weir_ct_key reply_key;
   __be16 port = 0;
   long err = -17;
   for (int i = 0; i < NAT_TRIES; i++) {
     port = bpf_htons(cfg.nat_port_min + offset);
-    const __u8 hi = ct_key_fill(&reply_key, &node, port, &pkt->dst, echo ? port : pkt->dst_port,
+    const __u8 hi = ct_key_fill(&pkt->reply_key, &node, port, &pkt->dst, echo ? port : pkt->dst_port,
                                 pkt->proto);
-    ct_init(pkt, &reply_key, hi, &pkt->reply);
+    ct_init(pkt, &pkt->reply_key, hi, &pkt->reply);
     pkt->reply.flags |= WEIR_CT_NAT_REPLY;
     pkt->reply.peer = pkt->key;
     pkt->reply.nat_addr = pkt->src;
     pkt->reply.nat_port = pkt->src_port;
     pkt->reply.path[hi ? 0 : 1] = paths->back;
-    err = bpf_map_update_elem(&weir_ct, &reply_key, &pkt->reply, BPF_NOEXIST);
+    err = bpf_map_update_elem(&weir_ct, &pkt->reply_key, &pkt->reply, BPF_NOEXIST);
     if (err != -17 /* EEXIST */) break;
     offset = bpf_get_prandom_u32() % range;
   }
@@ -255,39 +263,39 @@ static __always_inline enum weir_drop nat_connect(struct packet* pkt, const stru
 
   ct_init(pkt, &pkt->key, pkt->from_hi, &pkt->fresh);
   pkt->fresh.flags |= WEIR_CT_NAT;
-  pkt->fresh.peer = reply_key;
+  pkt->fresh.peer = pkt->reply_key;
   pkt->fresh.nat_addr = node;
   pkt->fresh.nat_port = port;
   /* Packets of the answer never bear this tuple. */
   pkt->fresh.path[pkt->from_hi ? 1 : 0] = paths->there;
   err = bpf_map_update_elem(&weir_ct, &pkt->key, &pkt->fresh, BPF_NOEXIST);
-  *inserted = err == 0;
-  if (err) bpf_map_delete_elem(&weir_ct, &reply_key);
+  pkt->paths.inserted = err == 0;
+  if (err) bpf_map_delete_elem(&weir_ct, &pkt->reply_key);
   return ct_insert_drop(err);
 }
 
-/* *inserted: this CPU made the entry, and tells. */
-static __always_inline enum weir_drop ct_connect(struct packet* pkt, const struct paths* paths,
-                                                 bool* inserted) {
-  if (paths->translate) return nat_connect(pkt, paths, inserted);
+static __always_inline enum weir_drop ct_connect(struct packet* pkt) {
+  if (pkt->paths.translate) return nat_connect(pkt);
   ct_init(pkt, &pkt->key, pkt->from_hi, &pkt->fresh);
-  paths_store(pkt, paths, &pkt->fresh);
+  paths_store(pkt, &pkt->paths, &pkt->fresh);
   const long err = bpf_map_update_elem(&weir_ct, &pkt->key, &pkt->fresh, BPF_NOEXIST);
-  *inserted = err == 0;
+  pkt->paths.inserted = err == 0;
   return ct_insert_drop(err);
 }
 
 /* The tuple of a closed connection opens a new one: the old one's books are closed first. */
-static __always_inline void ct_reopen(const struct packet* pkt, struct weir_ct* old) {
+SHARED int ct_reopen(struct packet* pkt, struct weir_ct* old) {
+  if (!pkt || !old) return 0;
   const __u32 state = READ_ONCE(old->state);
   if (state == WEIR_CT_DEAD || __sync_val_compare_and_swap(&old->state, state, WEIR_CT_DEAD) != state)
-    return;
+    return 0;
   ct_event(pkt, ct_books(old), WEIR_EVENT_ENDED);
   if (READ_ONCE(old->flags) & (WEIR_CT_NAT | WEIR_CT_NAT_REPLY)) {
     struct weir_ct_key peer = old->peer;
     bpf_map_delete_elem(&weir_ct, &peer);
   }
   bpf_map_delete_elem(&weir_ct, &pkt->key);
+  return 0;
 }
 
 /* The answer's half of a translated connection: its pod stands in the entry, not on the wire. */
@@ -301,11 +309,14 @@ static __always_inline enum weir_drop connect_nat_reply(struct packet* pkt, stru
   return WEIR_DROP_NONE;
 }
 
-static __always_inline enum weir_drop connect_decide(struct __sk_buff* skb, struct packet* pkt,
-                                                     struct weir_ct* ct, struct paths* paths) {
+/* Fills pkt->paths; an enum weir_drop. reply: the entry of a translated connection's answer, or NULL. */
+SHARED int connect_decide(struct __sk_buff* skb, struct packet* pkt, struct weir_ct* reply) {
+  if (!pkt) return WEIR_DROP_RACE;
+  struct paths* paths = &pkt->paths;
+  __builtin_memset(paths, 0, sizeof(*paths));
   paths->there.set = paths->back.set = 1;
   paths->there.in_ifindex = pkt->in;
-  if (ct && (READ_ONCE(ct->flags) & WEIR_CT_NAT_REPLY)) return connect_nat_reply(pkt, ct, paths);
+  if (reply) return connect_nat_reply(pkt, reply, paths);
   struct ends ends;
   const enum weir_drop bad = ends_find(pkt, &ends);
   if (bad) return bad;
@@ -319,6 +330,21 @@ static __always_inline enum weir_drop connect_decide(struct __sk_buff* skb, stru
   }
 }
 
+/* The entry of this packet: an older one with the paths of this epoch, or a new one. NULL: *bad. */
+static __always_inline struct weir_ct* connect_entry(struct __sk_buff* skb, struct packet* pkt,
+                                                     struct weir_ct* ct, enum weir_drop* bad) {
+  if (ct) {
+    paths_refresh(pkt, &pkt->paths, ct);
+    return ct;
+  }
+  *bad = ct_connect(pkt);
+  if (*bad) return NULL;
+  ct = ct_lookup(&pkt->key);
+  if (!ct) *bad = WEIR_DROP_RACE;
+  if (ct && pkt->paths.inserted) event_new(skb, pkt, ct, pkt->paths.there.out);
+  return ct;
+}
+
 /* The body of both CONNECT stages. */
 static __always_inline int connect(struct __sk_buff* skb, struct packet* pkt, bool ingress) {
   struct weir_ct* ct = NULL;
@@ -327,23 +353,15 @@ static __always_inline int connect(struct __sk_buff* skb, struct packet* pkt, bo
     ct_reopen(pkt, ct);
     ct = NULL;
   }
-  struct paths paths = {};
-  enum weir_drop bad = connect_decide(skb, pkt, ct, &paths);
+  const bool reply = ct && (READ_ONCE(ct->flags) & WEIR_CT_NAT_REPLY);
+  enum weir_drop bad = connect_decide(skb, pkt, reply ? ct : NULL);
   if (bad) return drop(skb, pkt, bad);
-  /* What the network sends to this host is the stack's, without an entry. */
-  if (!ct && pkt->hook == WEIR_HOOK_FROM_NET && paths.there.out == WEIR_OUT_HOST)
+  const struct weir_ct_path* there = &pkt->paths.there;
+  /* What the network sends to this host is the stack's, without an entry; so is what it answers. */
+  if (!ct && ((pkt->hook == WEIR_HOOK_FROM_NET && there->out == WEIR_OUT_HOST) ||
+              stack_answers(pkt, there, ingress)))
     return to_stack(skb, pkt);
-  if (ct) {
-    /* Also of a stale entry: only its own side may send. The source was just judged anew. */
-    paths_refresh(pkt, &paths, ct);
-    return deliver(skb, pkt, ct, &paths.there, ingress);
-  }
-  if (stack_answers(pkt, &paths.there, ingress)) return to_stack(skb, pkt);
-  bool inserted = false;
-  bad = ct_connect(pkt, &paths, &inserted);
-  if (bad) return drop(skb, pkt, bad);
-  ct = ct_lookup(&pkt->key);
-  if (!ct) return drop(skb, pkt, WEIR_DROP_RACE);
-  if (inserted) event_new(skb, pkt, ct, paths.there.out);
-  return deliver(skb, pkt, ct, &paths.there, ingress);
+  ct = connect_entry(skb, pkt, ct, &bad);
+  if (!ct) return drop(skb, pkt, bad);
+  return deliver(skb, pkt, ct, there, ingress);
 }

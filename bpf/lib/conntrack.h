@@ -155,8 +155,17 @@ static __always_inline void ct_closing(const struct packet* pkt, struct weir_ct*
   ct_event(pkt, ct, WEIR_EVENT_CLOSED);
 }
 
+/* What changes in a connection's life by this packet, beyond its counts. */
+SHARED int ct_transition(struct packet* pkt, struct weir_ct* ct) {
+  if (!pkt || !ct) return 0;
+  const bool from_opener = ct_from_opener(ct, pkt->from_hi);
+  if (!from_opener && !(READ_ONCE(ct->flags) & WEIR_CT_REPLIED)) ct_replied(pkt, ct);
+  if (pkt->tcp_flags & (TCP_FIN | TCP_RST)) ct_closing(pkt, ct, from_opener);
+  return 0;
+}
+
 /* Counts the packet and follows the connection's life. */
-static __always_inline void ct_account(const struct packet* pkt, struct weir_ct* ct) {
+static __always_inline void ct_account(struct packet* pkt, struct weir_ct* ct) {
   const __u32 now = jiffies();
   if (READ_ONCE(ct->seen) != now) WRITE_ONCE(ct->seen, now);
   if (pkt->from_hi) {
@@ -166,7 +175,6 @@ static __always_inline void ct_account(const struct packet* pkt, struct weir_ct*
     __sync_fetch_and_add(&ct->packets[0], pkt->segments);
     __sync_fetch_and_add(&ct->bytes[0], pkt->length);
   }
-  const bool from_opener = ct_from_opener(ct, pkt->from_hi);
-  if (!from_opener && !(READ_ONCE(ct->flags) & WEIR_CT_REPLIED)) ct_replied(pkt, ct);
-  if (pkt->tcp_flags & (TCP_FIN | TCP_RST)) ct_closing(pkt, ct, from_opener);
+  if ((pkt->tcp_flags & (TCP_FIN | TCP_RST)) || !(READ_ONCE(ct->flags) & WEIR_CT_REPLIED))
+    ct_transition(pkt, ct);
 }

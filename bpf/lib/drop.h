@@ -5,8 +5,8 @@
 #include "lib/capture.h"
 #include "lib/event.h"
 
-static __always_inline int drop(struct __sk_buff* skb, const struct packet* pkt,
-                                enum weir_drop reason) {
+SHARED int drop_packet(struct __sk_buff* skb, struct packet* pkt, __u32 reason) {
+  if (!pkt || reason > WEIR_DROP_MAX) return TCX_DROP;
   metric_add(pkt, WEIR_OUTCOME_DROP + reason);
   capture(skb, pkt, WEIR_OUT_NONE, reason);
   struct weir_event* event = event_open(WEIR_EVENT_DROP);
@@ -16,6 +16,12 @@ static __always_inline int drop(struct __sk_buff* skb, const struct packet* pkt,
     event_close(event);
   }
   return TCX_DROP;
+}
+
+/* The one way to drop: counts, tells, and says why. */
+static __always_inline int drop(struct __sk_buff* skb, const struct packet* pkt,
+                                enum weir_drop reason) {
+  return drop_packet(skb, (struct packet*)pkt, reason);
 }
 
 /* Hands the packet on to this host's stack (ingress), or lets the stack's own packet go on (egress).

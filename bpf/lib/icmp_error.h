@@ -79,7 +79,7 @@ static __always_inline bool quoted_port(struct __sk_buff* skb, const struct pack
 /* The error about a translated packet, as its real sender must see it. */
 static __always_inline bool error_translate(struct __sk_buff* skb, struct packet* pkt,
                                             const struct quoted* q, const struct weir_ct* ct) {
-  const struct weir_addr to = ct->nat_addr;
+  struct weir_addr to = ct->nat_addr;
   const __be16 port = ct->nat_port;
   /* NAT_REPLY: the quote was sent by the node's address, really by the pod. NAT: the quote went to
    * the pod, really to the node's address; the pod complains with the node's address. */

@@ -24,6 +24,10 @@
 /* Frozen before load: a branch on a setting that is off is never seen by the verifier. */
 const volatile struct weir_settings cfg SEC(".rodata.cfg") = {};
 
+/* A function that the verifier judges once, by its types, wherever it is called from. Its pointers may
+ * be NULL for all it knows. */
+#define SHARED __noinline
+
 #define barrier() asm volatile("" ::: "memory")
 #define READ_ONCE(x) (*(volatile typeof(x)*)&(x))
 #define WRITE_ONCE(x, v) (*(volatile typeof(x)*)&(x) = (v))

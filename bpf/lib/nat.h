@@ -50,13 +50,15 @@ static __always_inline bool nat_port(struct __sk_buff* skb, const struct packet*
 }
 
 /* Source (source = true) or destination becomes addr:port; pkt says afterwards what the wire says. */
-static __always_inline bool nat_apply(struct __sk_buff* skb, struct packet* pkt, bool source,
-                                      const struct weir_addr* addr, __be16 port) {
+SHARED int nat_rewrite(struct __sk_buff* skb, struct packet* pkt, struct weir_addr* addr,
+                       __u32 port_be, __u32 source) {
+  if (!pkt || !addr) return 0;
+  const __be16 port = port_be;
   const struct weir_addr from = source ? pkt->src : pkt->dst;
   const struct weir_addr to = *addr;
   const __be16 from_port = source ? pkt->src_port : pkt->dst_port;
   if (!nat_port(skb, pkt, source, from_port, port) || !nat_address(skb, pkt, source, &from, &to))
-    return false;
+    return 0;
   if (source) {
     pkt->src = to;
     pkt->src_port = port;
@@ -64,5 +66,10 @@ static __always_inline bool nat_apply(struct __sk_buff* skb, struct packet* pkt,
     pkt->dst = to;
     pkt->dst_port = port;
   }
-  return true;
+  return 1;
+}
+
+static __always_inline bool nat_apply(struct __sk_buff* skb, struct packet* pkt, bool source,
+                                      struct weir_addr* addr, __be16 port) {
+  return nat_rewrite(skb, pkt, addr, port, source);
 }

@@ -22,6 +22,14 @@ static __always_inline bool is_icmp(__u8 proto) {
 #define TCP_RST 4
 #define TCP_ACK 16
 
+/* Where a connection's packets come in and go out, as a hook has decided. */
+struct paths {
+  struct weir_ct_path there; /* this packet's direction */
+  struct weir_ct_path back;  /* the answer's */
+  __u8 translate;            /* leaves the cluster: the source needs the node's address */
+  __u8 inserted;             /* this CPU made the entry, and tells */
+};
+
 /* What is known of the packet so far. Survives tail calls: one per CPU. */
 struct packet {
   __u64 epoch;
@@ -55,6 +63,8 @@ struct packet {
   struct weir_endpoint dst_ep;
   struct weir_route src_route;
   struct weir_route dst_route;
+  struct weir_ct_key reply_key;
+  struct paths paths;
 };
 
 struct {

@@ -1,0 +1,35 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "dataplane/pins.h"
+
+namespace weir {
+
+enum class Direction : std::uint8_t { kIngress, kEgress };
+
+// Programs on links of the network, by pinned TCX links: they outlive the agent. TCX runs them in
+// order of attachment beside those of others.
+class Attacher {
+ public:
+  explicit Attacher(PinPaths paths) : paths_(std::move(paths)) {}
+
+  // Makes `program` run there. What is attached already is adopted; another program of ours is
+  // replaced without a gap.
+  Result<void> attach(const std::string& ifname, std::uint32_t ifindex, Direction direction,
+                      int program);
+  // Both directions; nothing there is fine.
+  void detach(const std::string& ifname);
+  // Names of the links that something is pinned for.
+  std::vector<std::string> attached() const;
+
+ private:
+  std::string pin_path(const std::string& ifname, Direction direction) const;
+
+  PinPaths paths_;
+};
+
+}  // namespace weir

@@ -1,0 +1,87 @@
+// The parts of Dataplane that look: captures and counters.
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+
+#include <algorithm>
+#include <cerrno>
+
+#include "dataplane/dataplane.h"
+
+namespace weir {
+namespace {
+
+// The sum over CPUs of one element of a per-CPU array, a struct of u64s.
+template <typename Value>
+Value percpu_sum(int fd, std::uint32_t index, std::vector<Value>& room) {
+  Value sum{};
+  if (bpf_map_lookup_elem(fd, &index, room.data()) != 0) return sum;
+  for (const Value& one : room) {
+    if constexpr (requires { one.packets; }) {
+      sum.packets += one.packets;
+      sum.bytes += one.bytes;
+    } else {
+      sum += one;
+    }
+  }
+  return sum;
+}
+
+std::size_t cpus() { return static_cast<std::size_t>(std::max(libbpf_num_possible_cpus(), 1)); }
+
+}  // namespace
+
+Result<std::unique_ptr<RingReader>> Dataplane::start_capture(const weir_capture_filter& filter,
+                                                             RingReader::OnRecord on_record) {
+  WEIR_ASSIGN(auto reader, RingReader::open(maps_.capture.get(), std::move(on_record)));
+  const std::uint32_t zero = 0;
+  weir_capture_filter wanted = filter;
+  wanted.enabled = 1;
+  if (bpf_map_update_elem(maps_.capture_filter.get(), &zero, &wanted, BPF_ANY) != 0) {
+    return errno_error(errno, "map weir_capture_f");
+  }
+  state_.set_capture(true);
+  return reader;
+}
+
+void Dataplane::stop_capture() {
+  state_.set_capture(false);
+  const std::uint32_t zero = 0;
+  const weir_capture_filter none{};
+  bpf_map_update_elem(maps_.capture_filter.get(), &zero, &none, BPF_ANY);
+}
+
+std::array<weir_metric, WEIR_METRICS> Dataplane::metrics() const {
+  std::array<weir_metric, WEIR_METRICS> out{};
+  std::vector<weir_metric> room(cpus());
+  for (std::uint32_t i = 0; i < out.size(); ++i) out[i] = percpu_sum(maps_.metrics.get(), i, room);
+  return out;
+}
+
+std::array<std::uint64_t, WEIR_EVENTS> Dataplane::lost() const {
+  std::array<std::uint64_t, WEIR_EVENTS> out{};
+  std::vector<std::uint64_t> room(cpus());
+  for (std::uint32_t i = 0; i < out.size(); ++i) out[i] = percpu_sum(maps_.lost.get(), i, room);
+  return out;
+}
+
+std::uint64_t Dataplane::count_connections() const {
+  std::uint64_t count = 0;
+  weir_ct_key key{};
+  weir_ct_key next{};
+  const void* previous = nullptr;
+  while (bpf_map_get_next_key(maps_.ct.get(), previous, &next) == 0) {
+    ++count;
+    key = next;
+    previous = &key;
+  }
+  return count;
+}
+
+std::vector<MapUse> Dataplane::map_use(std::uint64_t connections) const {
+  return {{"weir_ct", connections, settings_.ct_max},
+          {"weir_endpoint", endpoints_.realized().size(), settings_.endpoint_max},
+          {"weir_route", routes_.realized().size(), settings_.route_max},
+          {"weir_device", devices_.size(), 64}};
+}
+
+}  // namespace weir

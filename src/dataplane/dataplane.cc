@@ -1,0 +1,119 @@
+#include "dataplane/dataplane.h"
+
+#include <bpf/libbpf.h>
+#include <sys/mman.h>
+
+#include <atomic>
+#include <cerrno>
+#include <cstring>
+
+namespace weir {
+
+Result<StateMapping> StateMapping::open(int map) {
+  void* memory =
+      mmap(nullptr, sizeof(weir_state), PROT_READ | PROT_WRITE, MAP_SHARED, map, 0);
+  if (memory == MAP_FAILED) return errno_error(errno, "map weir_state into memory");
+  auto* state = static_cast<weir_state*>(memory);
+  // Epoch 0 means "being rewritten" in an entry; a fresh map starts at 1.
+  __u64 fresh = 0;
+  std::atomic_ref(state->epoch).compare_exchange_strong(fresh, 1);
+  return StateMapping(state);
+}
+
+StateMapping::~StateMapping() {
+  if (state_ != nullptr) munmap(state_, sizeof(weir_state));
+}
+
+std::uint64_t StateMapping::epoch() const { return std::atomic_ref(state_->epoch).load(); }
+void StateMapping::bump_epoch() { std::atomic_ref(state_->epoch).fetch_add(1); }
+void StateMapping::set_capture(bool on) { std::atomic_ref(state_->capture_on).store(on ? 1 : 0); }
+void StateMapping::ask_to_wake() { std::atomic_ref(state_->wake).store(1); }
+void StateMapping::set_tunnel(std::uint32_t ifindex) {
+  std::atomic_ref(state_->tunnel_ifindex).store(ifindex);
+}
+std::uint32_t StateMapping::tunnel() const {
+  return std::atomic_ref(state_->tunnel_ifindex).load();
+}
+
+Dataplane::Dataplane(PinPaths paths, Settings settings, Programs programs, Maps maps,
+                     StateMapping state)
+    : paths_(std::move(paths)),
+      settings_(settings),
+      programs_(std::move(programs)),
+      maps_(std::move(maps)),
+      state_(std::move(state)),
+      attacher_(paths_),
+      endpoint_table_(maps_.endpoint.get(), "weir_endpoint"),
+      route_table_(maps_.route.get(), "weir_route") {}
+
+Result<std::unique_ptr<Dataplane>> Dataplane::open(const std::string& bpffs,
+                                                   const Settings& settings) {
+  const PinPaths paths{bpffs};
+  std::vector<std::string> warnings;
+  WEIR_ASSIGN(Programs programs, load_or_adopt(paths, settings, warnings));
+  WEIR_ASSIGN(Maps maps, open_maps(paths));
+  WEIR_ASSIGN(StateMapping state, StateMapping::open(maps.state.get()));
+  WEIR_TRY(make_pin_dir(paths.links()));
+  std::unique_ptr<Dataplane> plane(new Dataplane(paths, settings, std::move(programs),
+                                                 std::move(maps), std::move(state)));
+  plane->warnings_ = std::move(warnings);
+  WEIR_TRY(plane->endpoints_.adopt());
+  WEIR_TRY(plane->routes_.adopt());
+  WEIR_TRY((Table<std::uint32_t, weir_device>(plane->maps_.device.get(), "weir_device")
+                .for_each([&](std::uint32_t ifindex, const weir_device& device) {
+                  plane->devices_[ifindex] = device;
+                })));
+  plane->stop_capture();  // of an agent that died in one
+  return plane;
+}
+
+Result<void> Dataplane::apply(const Entries& entries) {
+  Reconciler<EndpointTable>::Rows endpoints;
+  for (const auto& [address, endpoint] : entries.endpoints) endpoints[to_abi(address)] = endpoint;
+  Reconciler<RouteTable>::Rows routes;
+  for (const auto& [cidr, route] : entries.routes) routes[to_abi(cidr)] = route;
+  bool changed = false;
+  const auto version = static_cast<std::uint32_t>(state_.epoch() + 1);
+  const auto endpoints_done = endpoints_.apply(endpoints, version, &changed);
+  const auto routes_done = routes_.apply(routes, version, &changed);
+  if (changed) state_.bump_epoch();
+  WEIR_TRY(endpoints_done);
+  return routes_done;
+}
+
+Result<void> Dataplane::set_devices(const std::map<std::uint32_t, weir_device>& devices,
+                                    std::uint32_t tunnel) {
+  Table<std::uint32_t, weir_device> table(maps_.device.get(), "weir_device");
+  bool changed = state_.tunnel() != tunnel;
+  for (const auto& [ifindex, device] : devices) {
+    const auto known = devices_.find(ifindex);
+    if (known != devices_.end() && std::memcmp(&known->second, &device, sizeof device) == 0) continue;
+    WEIR_TRY(table.update(ifindex, device));
+    devices_[ifindex] = device;
+    changed = true;
+  }
+  for (auto known = devices_.begin(); known != devices_.end();) {
+    if (devices.contains(known->first)) {
+      ++known;
+      continue;
+    }
+    WEIR_TRY(table.erase(known->first));
+    known = devices_.erase(known);
+    changed = true;
+  }
+  state_.set_tunnel(tunnel);
+  if (changed) state_.bump_epoch();
+  return {};
+}
+
+Result<void> Dataplane::attach_pod(const std::string& ifname, std::uint32_t ifindex) {
+  WEIR_TRY(attacher_.attach(ifname, ifindex, Direction::kIngress, programs_.from_pod.get()));
+  return attacher_.attach(ifname, ifindex, Direction::kEgress, programs_.to_pod.get());
+}
+
+Result<void> Dataplane::attach_device(const std::string& ifname, std::uint32_t ifindex) {
+  WEIR_TRY(attacher_.attach(ifname, ifindex, Direction::kIngress, programs_.from_net.get()));
+  return attacher_.attach(ifname, ifindex, Direction::kEgress, programs_.to_net.get());
+}
+
+}  // namespace weir

@@ -1,0 +1,130 @@
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "abi/capture.h"
+#include "abi/conntrack.h"
+#include "abi/device.h"
+#include "abi/event.h"
+#include "abi/metrics.h"
+#include "abi/state.h"
+#include "base/result.h"
+#include "dataplane/attach.h"
+#include "dataplane/events.h"
+#include "dataplane/programs.h"
+#include "dataplane/reconcile.h"
+#include "dataplane/settings.h"
+#include "dataplane/sweep.h"
+#include "dataplane/table.h"
+#include "state/entries.h"
+
+namespace weir {
+
+// weir_state, mapped: the agent's side of what every packet reads first.
+class StateMapping {
+ public:
+  static Result<StateMapping> open(int map);
+  StateMapping(StateMapping&& other) noexcept : state_(std::exchange(other.state_, nullptr)) {}
+  StateMapping& operator=(StateMapping&&) = delete;
+  ~StateMapping();
+
+  std::uint64_t epoch() const;
+  // What was written before is seen by every packet that reads the new epoch.
+  void bump_epoch();
+  void set_capture(bool on);
+  // The next event interrupts; until then the reader polls.
+  void ask_to_wake();
+  void set_tunnel(std::uint32_t ifindex);
+  std::uint32_t tunnel() const;
+
+ private:
+  explicit StateMapping(weir_state* state) : state_(state) {}
+  weir_state* state_;
+};
+
+struct MapUse {
+  std::string name;
+  std::uint64_t entries = 0;
+  std::uint64_t capacity = 0;
+};
+
+// Programs, maps and attachments of one node. The only writer of maps; used from one thread, but for
+// sweep().
+class Dataplane {
+ public:
+  static Result<std::unique_ptr<Dataplane>> open(const std::string& bpffs,
+                                                 const Settings& settings);
+  Dataplane(const Dataplane&) = delete;
+  Dataplane& operator=(const Dataplane&) = delete;
+
+  const std::string& build() const { return programs_.build; }
+  bool adopted() const { return programs_.adopted; }
+  // What was lost or worked round at open().
+  const std::vector<std::string>& warnings() const { return warnings_; }
+
+  // Makes the tables equal to the entries, then publishes by one epoch.
+  Result<void> apply(const Entries& entries);
+  // Links by which packets leave; tunnel: ifindex of the tunnel device, 0: none.
+  Result<void> set_devices(const std::map<std::uint32_t, weir_device>& devices,
+                           std::uint32_t tunnel);
+  // The kernel's routes or neighbours changed: cached ways out are asked for again.
+  void routes_changed() { state_.bump_epoch(); }
+
+  Result<void> attach_pod(const std::string& ifname, std::uint32_t ifindex);
+  Result<void> attach_device(const std::string& ifname, std::uint32_t ifindex);
+  // Forgets the pins of a link that is gone or no longer ours.
+  void detach(const std::string& ifname) { attacher_.detach(ifname); }
+  std::vector<std::string> attached() const { return attacher_.attached(); }
+  // After everything has been attached: programs of earlier builds are let go.
+  void forget_other_builds() { weir::forget_other_builds(paths_, programs_.build); }
+
+  Result<std::unique_ptr<RingReader>> read_events(RingReader::OnRecord on_event) {
+    return RingReader::open(maps_.events.get(), std::move(on_event));
+  }
+  void ask_to_wake() { state_.ask_to_wake(); }
+  // May run on another thread.
+  Result<void> sweep(const weir_sweep& limits,
+                     const std::function<void(std::span<const std::byte>)>& on_ended) {
+    return run_sweep(programs_, maps_, limits, on_ended);
+  }
+
+  Result<std::unique_ptr<RingReader>> start_capture(const weir_capture_filter& filter,
+                                                    RingReader::OnRecord on_record);
+  void stop_capture();
+
+  // Summed over CPUs.
+  std::array<weir_metric, WEIR_METRICS> metrics() const;
+  std::array<std::uint64_t, WEIR_EVENTS> lost() const;
+  // connections: how many are in weir_ct, as the last sweep counted.
+  std::vector<MapUse> map_use(std::uint64_t connections) const;
+  std::uint64_t count_connections() const;
+
+ private:
+  using EndpointTable = Table<weir_addr, weir_endpoint>;
+  using RouteTable = Table<weir_route_key, weir_route>;
+
+  Dataplane(PinPaths paths, Settings settings, Programs programs, Maps maps, StateMapping state);
+
+  PinPaths paths_;
+  Settings settings_;
+  Programs programs_;
+  Maps maps_;
+  StateMapping state_;
+  Attacher attacher_;
+  EndpointTable endpoint_table_;
+  RouteTable route_table_;
+  Reconciler<EndpointTable> endpoints_{endpoint_table_};
+  Reconciler<RouteTable> routes_{route_table_};
+  std::map<std::uint32_t, weir_device> devices_;
+  std::vector<std::string> warnings_;
+};
+
+}  // namespace weir

@@ -1,0 +1,221 @@
+// Skeleton and settings -> pinned programs and maps.
+#include "dataplane/programs.h"
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <fmt/format.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <cstdarg>
+#include <cstdio>
+#include <filesystem>
+#include <memory>
+#include <string_view>
+#include <system_error>
+#include <vector>
+
+#include "weir.skel.h"
+
+namespace weir {
+namespace {
+
+constexpr std::array kPrograms = {"from_pod", "to_pod", "from_net", "to_net", "sweep"};
+constexpr std::array kStageTables = {"weir_stages_in", "weir_stages_out"};
+// Private to a build: their content is code, or scratch of one run of a program.
+constexpr std::array kUnshared = {"weir_stages_in", "weir_stages_out", "weir_packet",
+                                  "weir_capture_b"};
+
+struct Destroy {
+  void operator()(weir_bpf* skeleton) const { weir_bpf__destroy(skeleton); }
+};
+using Skeleton = std::unique_ptr<weir_bpf, Destroy>;
+
+// The last complaints of libbpf, for the Error of who called it.
+std::string& complaints() {
+  static thread_local std::string text;
+  return text;
+}
+
+int keep_complaint(libbpf_print_level level, const char* format, va_list args) {
+  if (level == LIBBPF_DEBUG) return 0;
+  std::array<char, 2048> line{};
+  std::vsnprintf(line.data(), line.size(), format, args);
+  std::string& text = complaints();
+  text += line.data();
+  if (text.size() > 8192) text.erase(0, text.size() - 8192);
+  return 0;
+}
+
+std::uint64_t fnv1a(std::string_view bytes, std::uint64_t hash) {
+  for (const char c : bytes) hash = (hash ^ static_cast<std::uint8_t>(c)) * 0x100000001b3ULL;
+  return hash;
+}
+
+// Jiffies per second: the coarse clock ticks with them.
+std::uint64_t kernel_hz() {
+  timespec tick{};
+  clock_getres(CLOCK_MONOTONIC_COARSE, &tick);
+  return tick.tv_nsec > 0 ? 1'000'000'000ULL / static_cast<std::uint64_t>(tick.tv_nsec) : 250;
+}
+
+std::string build_id(const weir_settings& settings) {
+  std::size_t size = 0;
+  const void* elf = weir_bpf__elf_bytes(&size);
+  std::uint64_t hash = fnv1a({static_cast<const char*>(elf), size}, 0xcbf29ce484222325ULL);
+  hash = fnv1a({reinterpret_cast<const char*>(&settings), sizeof settings}, hash);
+  return fmt::format("{:016x}", hash);
+}
+
+std::uint32_t capacity_of(std::string_view map, const Settings& settings) {
+  if (map == "weir_ct") return settings.ct_max;
+  if (map == "weir_endpoint") return settings.endpoint_max;
+  if (map == "weir_route") return settings.route_max;
+  if (map == "weir_events") return settings.events_bytes;
+  return 0;
+}
+
+bool is_unshared(std::string_view map) {
+  for (const char* name : kUnshared) {
+    if (map == name) return true;
+  }
+  return map.starts_with("weir_bpf.") || map.find(".rodata") != std::string_view::npos ||
+         map.find(".bss") != std::string_view::npos;
+}
+
+// Does the pinned map have the shape that the program wants?
+bool same_shape(int fd, const bpf_map* map) {
+  bpf_map_info info{};
+  __u32 size = sizeof info;
+  if (bpf_map_get_info_by_fd(fd, &info, &size) != 0) return false;
+  return info.type == static_cast<__u32>(bpf_map__type(map)) &&
+         info.key_size == bpf_map__key_size(map) && info.value_size == bpf_map__value_size(map) &&
+         info.max_entries == bpf_map__max_entries(map) && info.map_flags == bpf_map__map_flags(map);
+}
+
+Result<void> prepare_map(bpf_map* map, const PinPaths& paths, const Settings& settings,
+                         std::vector<std::string>& warnings) {
+  const std::string name = bpf_map__name(map);
+  if (const auto capacity = capacity_of(name, settings); capacity != 0) {
+    bpf_map__set_max_entries(map, capacity);
+  }
+  if (is_unshared(name)) return {};
+  const std::string path = paths.maps() + "/" + name;
+  auto pinned = open_pin(path);
+  if (!pinned) return {};
+  if (!same_shape(pinned->get(), map)) {
+    warnings.push_back(fmt::format("map {}: its layout or capacity changed, its content is lost", name));
+    unlink(path.c_str());
+    return {};
+  }
+  if (bpf_map__reuse_fd(map, pinned->get()) != 0) return errno_error(errno, "reuse " + path);
+  return {};
+}
+
+Result<void> pin_all(weir_bpf& skeleton, const PinPaths& paths, const std::string& build) {
+  WEIR_TRY(make_pin_dir(paths.maps()));
+  bpf_map* map = nullptr;
+  bpf_object__for_each_map(map, skeleton.obj) {
+    const std::string name = bpf_map__name(map);
+    const std::string path = paths.maps() + "/" + name;
+    if (is_unshared(name) || access(path.c_str(), F_OK) == 0) continue;
+    WEIR_TRY(pin(bpf_map__fd(map), path));
+  }
+  const std::string dir = paths.programs(build);
+  remove_pin_dir(dir);
+  WEIR_TRY(make_pin_dir(dir));
+  for (const char* table : kStageTables) {
+    WEIR_TRY(pin(bpf_map__fd(bpf_object__find_map_by_name(skeleton.obj, table)), dir + "/" + table));
+  }
+  for (const char* name : kPrograms) {
+    const bpf_program* program = bpf_object__find_program_by_name(skeleton.obj, name);
+    WEIR_TRY(pin(bpf_program__fd(program), dir + "/" + name));
+  }
+  return {};
+}
+
+Result<void> load(const PinPaths& paths, const Settings& settings, const weir_settings& frozen,
+                  const std::string& build, std::vector<std::string>& warnings) {
+  complaints().clear();
+  const Skeleton skeleton(weir_bpf__open());
+  if (!skeleton) return errno_error(errno, "open the programs: " + complaints());
+  std::size_t size = 0;
+  bpf_map* rodata = nullptr;
+  bpf_map* map = nullptr;
+  bpf_object__for_each_map(map, skeleton->obj) {
+    if (std::string_view(bpf_map__name(map)).find(".rodata.cfg") != std::string_view::npos) rodata = map;
+    WEIR_TRY(prepare_map(map, paths, settings, warnings));
+  }
+  void* cfg = rodata != nullptr ? bpf_map__initial_value(rodata, &size) : nullptr;
+  if (cfg == nullptr || size < sizeof frozen) {
+    return Error(Code::kKernel, "the programs have no room for settings");
+  }
+  *static_cast<weir_settings*>(cfg) = frozen;
+  if (const int err = weir_bpf__load(skeleton.get()); err != 0) {
+    return errno_error(-err, "load the programs").within(complaints());
+  }
+  return pin_all(*skeleton, paths, build);
+}
+
+Result<void> open_programs(const PinPaths& paths, Programs& out) {
+  const std::string dir = paths.programs(out.build);
+  const std::array<Fd*, kPrograms.size()> fds = {&out.from_pod, &out.to_pod, &out.from_net,
+                                                 &out.to_net, &out.sweep};
+  for (std::size_t i = 0; i < fds.size(); ++i) {
+    WEIR_ASSIGN(*fds[i], open_pin(dir + "/" + kPrograms[i]));
+  }
+  for (const char* table : kStageTables) {
+    WEIR_ASSIGN(const Fd fd, open_pin(dir + "/" + table));
+  }
+  return {};
+}
+
+// Pinned programs hold their maps; a map that was let go and made anew would split the two.
+bool maps_are_pinned(const PinPaths& paths) { return open_maps(paths).has_value(); }
+
+}  // namespace
+
+Result<Programs> load_or_adopt(const PinPaths& paths, const Settings& settings,
+                               std::vector<std::string>& warnings) {
+  libbpf_set_print(keep_complaint);
+  weir_settings frozen = settings.to_abi();
+  frozen.hz = kernel_hz();
+  Programs programs;
+  programs.build = build_id(frozen);
+  WEIR_TRY(make_pin_dir(paths.root));
+  if (maps_are_pinned(paths) && open_programs(paths, programs)) {
+    programs.adopted = true;
+    return programs;
+  }
+  WEIR_TRY(load(paths, settings, frozen, programs.build, warnings));
+  WEIR_TRY(open_programs(paths, programs));
+  return programs;
+}
+
+Result<Maps> open_maps(const PinPaths& paths) {
+  Maps maps;
+  const std::pair<Fd*, const char*> pins[] = {
+      {&maps.state, "weir_state"},   {&maps.endpoint, "weir_endpoint"},
+      {&maps.route, "weir_route"},   {&maps.device, "weir_device"},
+      {&maps.ct, "weir_ct"},         {&maps.events, "weir_events"},
+      {&maps.lost, "weir_lost"},     {&maps.metrics, "weir_metrics"},
+      {&maps.sweep, "weir_sweep"},   {&maps.capture_filter, "weir_capture_f"},
+      {&maps.capture, "weir_capture"},
+  };
+  for (const auto& [fd, name] : pins) {
+    WEIR_ASSIGN(*fd, open_pin(paths.maps() + "/" + name));
+  }
+  return maps;
+}
+
+void forget_other_builds(const PinPaths& paths, const std::string& build) {
+  std::error_code ignored;
+  for (const auto& entry : std::filesystem::directory_iterator(paths.root, ignored)) {
+    const std::string name = entry.path().filename();
+    if (name.starts_with("progs-") && name != "progs-" + build) remove_pin_dir(entry.path());
+  }
+}
+
+}  // namespace weir

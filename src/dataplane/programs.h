@@ -1,0 +1,33 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "base/fd.h"
+#include "base/result.h"
+#include "dataplane/pins.h"
+#include "dataplane/settings.h"
+
+namespace weir {
+
+// The programs of this build under these settings, and the maps they share: all reached through
+// their pins, so an agent that finds them pinned has the same as one that has just loaded them.
+struct Programs {
+  std::string build;     // of object and settings: 16 hex digits
+  bool adopted = false;  // were pinned already; nothing was loaded
+  Fd from_pod, to_pod, from_net, to_net, sweep;
+};
+
+struct Maps {
+  Fd state, endpoint, route, device, ct, events, lost, metrics, capture_filter, capture, sweep;
+};
+
+// Pins from the last run with another layout or capacity are let go: their content is lost, the text
+// of each such map is added to `warnings`.
+Result<Programs> load_or_adopt(const PinPaths& paths, const Settings& settings,
+                               std::vector<std::string>& warnings);
+Result<Maps> open_maps(const PinPaths& paths);
+// Programs of other builds, after no link uses them any more.
+void forget_other_builds(const PinPaths& paths, const std::string& build);
+
+}  // namespace weir

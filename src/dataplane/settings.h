@@ -1,0 +1,26 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "abi/settings.h"
+
+namespace weir {
+
+// The settings of a node with their defaults; a value, hashed into the build id.
+struct Settings {
+#define WEIR_SETTING(type, name, def, help) weir_setting_##type name = def;
+#include "abi/settings.def"
+#undef WEIR_SETTING
+
+  // As the programs read them. hz: jiffies per second of this kernel.
+  weir_settings to_abi() const {
+    weir_settings out{};
+#define WEIR_SETTING(type, setting, def, help) out.setting = setting;
+#include "abi/settings.def"
+#undef WEIR_SETTING
+    return out;
+  }
+};
+
+}  // namespace weir
