@@ -22,11 +22,12 @@ static __always_inline bool addr_is_zero(const struct weir_addr* a) {
 
 /* Order by bytes, as memcmp would: <0, 0, >0. */
 static __always_inline int addr_compare(const struct weir_addr* a, const struct weir_addr* b) {
-  for (int i = 0; i < 4; i++) {
-    const __u32 x = bpf_ntohl(a->word[i]), y = bpf_ntohl(b->word[i]);
-    if (x != y) return x < y ? -1 : 1;
-  }
-  return 0;
+  const __u64 a_hi = (__u64)bpf_ntohl(a->word[0]) << 32 | bpf_ntohl(a->word[1]);
+  const __u64 b_hi = (__u64)bpf_ntohl(b->word[0]) << 32 | bpf_ntohl(b->word[1]);
+  if (a_hi != b_hi) return a_hi < b_hi ? -1 : 1;
+  const __u64 a_lo = (__u64)bpf_ntohl(a->word[2]) << 32 | bpf_ntohl(a->word[3]);
+  const __u64 b_lo = (__u64)bpf_ntohl(b->word[2]) << 32 | bpf_ntohl(b->word[3]);
+  return a_lo == b_lo ? 0 : a_lo < b_lo ? -1 : 1;
 }
 
 /* Multicast or limited broadcast: no business of a routed link. */

@@ -222,7 +222,7 @@ static __always_inline void event_new(struct __sk_buff* skb, const struct packet
 
 /* bpf_map_update_elem's refusals as reasons. EEXIST is no drop: another CPU was first. */
 static __always_inline enum weir_drop ct_insert_drop(long err) {
-  return err == -7 /* E2BIG */ || err == -12 /* ENOMEM */ ? WEIR_DROP_CT_FULL : WEIR_DROP_NONE;
+  return err == -E2BIG || err == -ENOMEM ? WEIR_DROP_CT_FULL : WEIR_DROP_NONE;
 }
 
 #define NAT_TRIES 32
@@ -243,23 +243,27 @@ SHARED int nat_connect(struct packet* pkt) {
   const __u32 range = cfg.nat_port_max - cfg.nat_port_min + 1;
   __u32 offset = (bpf_ntohs(pkt->src_port) - cfg.nat_port_min);
   if (offset >= range) offset = bpf_get_prandom_u32() % range;
+  const __u8 hi = ct_key_fill(&pkt->reply_key, &node, 0, &pkt->dst, pkt->dst_port, pkt->proto) & 1;
+  ct_init(pkt, &pkt->reply_key, hi, &pkt->reply);
+  pkt->reply.flags |= WEIR_CT_NAT_REPLY;
+  pkt->reply.peer = pkt->key;
+  pkt->reply.nat_addr = pkt->src;
+  pkt->reply.nat_port = pkt->src_port;
+  if (hi)
+    pkt->reply.path[0] = paths->back;
+  else
+    pkt->reply.path[1] = paths->back;
   __be16 port = 0;
-  long err = -17;
-  for (int i = 0; i < NAT_TRIES; i++) {
+  long err = -EEXIST;
+  for (int i = 0; i < NAT_TRIES && err == -EEXIST; i++) {
     port = bpf_htons(cfg.nat_port_min + offset);
-    const __u8 hi = ct_key_fill(&pkt->reply_key, &node, port, &pkt->dst, echo ? port : pkt->dst_port,
-                                pkt->proto);
-    ct_init(pkt, &pkt->reply_key, hi, &pkt->reply);
-    pkt->reply.flags |= WEIR_CT_NAT_REPLY;
-    pkt->reply.peer = pkt->key;
-    pkt->reply.nat_addr = pkt->src;
-    pkt->reply.nat_port = pkt->src_port;
-    pkt->reply.path[hi ? 0 : 1] = paths->back;
+    if (hi || echo) pkt->reply_key.port[1] = port;
+    if (!hi || echo) pkt->reply_key.port[0] = port;
+    pkt->reply.id = ct_id(&pkt->reply_key);
     err = bpf_map_update_elem(&weir_ct, &pkt->reply_key, &pkt->reply, BPF_NOEXIST);
-    if (err != -17 /* EEXIST */) break;
     offset = bpf_get_prandom_u32() % range;
   }
-  if (err) return err == -17 ? WEIR_DROP_NAT_EXHAUSTED : WEIR_DROP_CT_FULL;
+  if (err) return err == -EEXIST ? WEIR_DROP_NAT_EXHAUSTED : WEIR_DROP_CT_FULL;
 
   ct_init(pkt, &pkt->key, pkt->from_hi, &pkt->fresh);
   pkt->fresh.flags |= WEIR_CT_NAT;

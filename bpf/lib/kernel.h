@@ -6,6 +6,7 @@
 
 #include <linux/types.h>
 
+#include <asm-generic/errno-base.h>
 #include <linux/bpf.h>
 #include <linux/if_ether.h>
 #include <linux/in.h>
