@@ -1,4 +1,4 @@
-"""What a test may leave behind on this machine: a picture before, a picture after, the difference."""
+"""What a test may leave behind on this machine: a picture before, one after, the difference."""
 
 import os
 import subprocess
@@ -42,7 +42,7 @@ def difference(before, after):
     found = []
     for kind in before:
         found += [f"left behind: {kind} {thing}" for thing in sorted(after[kind] - before[kind])]
-        found += [f"gone or changed: {kind} {thing}" for thing in sorted(before[kind] - after[kind])]
+        found += [f"gone: {kind} {thing}" for thing in sorted(before[kind] - after[kind])]
     return found
 
 

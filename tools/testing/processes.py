@@ -18,8 +18,8 @@ def become_subreaper():
 
 
 def run(command, log, seconds, environment, cwd):
-    """Runs the command in a session of its own, its output to the file log. Returns its exit status,
-    None on timeout. An exception (Ctrl-C) ends the command first."""
+    """Runs the command in a session of its own, its output to the file log. Returns its exit
+    status, None on timeout. An exception (Ctrl-C) ends the command first."""
     job = subprocess.Popen(command, cwd=cwd, env=environment, stdin=subprocess.DEVNULL, stdout=log,
                            stderr=subprocess.STDOUT, start_new_session=True)
     try:

@@ -1,4 +1,4 @@
-"""Tests that are programs: exit status 0 passed, 77 skipped (the last line says why), else failed."""
+"""Tests that are programs: exit status 0 passed, 77 skipped (last line: why), else failed."""
 
 import concurrent.futures
 import os
