@@ -4,10 +4,14 @@
 #include <map>
 #include <set>
 #include <string>
+#include <string_view>
 #include <unordered_map>
+#include <utility>
 
 #include "base/fd.h"
 #include "k8s/source.h"
+
+struct inotify_event;
 
 namespace weir {
 
@@ -16,31 +20,39 @@ namespace weir {
 // stays as it was. Names that begin with a dot or do not end in .json are ignored.
 class DirectorySource final : public Source {
  public:
-  explicit DirectorySource(std::string directory);
+  explicit DirectorySource(std::string directory) : directory_(std::move(directory)) {}
 
   Result<void> start(Sink& sink) override;
   int fd() const override { return inotify_.get(); }
   void dispatch() override;
 
  private:
+  enum class Level { kRoot, kKind, kNamespace };
   struct Folder {
     std::string path;
-    int depth;               // 0: the directory itself, 1: a kind, 2: a namespace
-    Kind kind;               // depth 1 and 2
-    std::string namespace_;  // depth 2; empty: cluster-scoped
+    Level level = Level::kRoot;
+    Kind kind = Kind::kNode;  // below kRoot
+    std::string namespace_;   // of kNamespace; empty: cluster-scoped
   };
   struct File {
     std::size_t seen = 0;    // hash of the content that was last looked at
-    bool delivered = false;  // an object of this name is known to the sink
+    bool delivered = false;  // the sink knows an object of this name
   };
   using FileKey = std::pair<Kind, ObjectKey>;
+  // What a batch of events asks for.
+  struct Work {
+    bool rescan = false;
+    std::set<FileKey> files;
+  };
 
-  Result<void> rescan();
-  void scan(const Folder& folder, std::set<FileKey>& found);
+  void take(const inotify_event& event, std::string_view name, Work& work);
+  void rescan();
+  bool scan(const Folder& folder, std::set<FileKey>& found);
+  bool scan_entry(const Folder& folder, const std::string& name, std::set<FileKey>& found);
   void watch(const Folder& folder);
-  void read_file(Kind kind, const ObjectKey& key);
-  void gone(Kind kind, const ObjectKey& key);
-  void file_event(const Folder& folder, std::string_view name);
+  void refresh(const FileKey& key);
+  void deliver(const FileKey& key, const std::string& path, std::string_view content);
+  void gone(const FileKey& key);
   void warn_once(const std::string& text);
 
   std::string directory_;
