@@ -87,7 +87,8 @@ void measure(const char* path, const Size& size, int rounds) {
       }
     }
   }
-  std::printf("\n%s (ns, median of %d interleaved rounds; quartiles of lookup)\n", size.name, rounds);
+  std::printf("\n%s (ns, median of %d interleaved rounds; quartiles of lookup)\n", size.name,
+              rounds);
   std::printf("%-52s %6s %7s %16s %14s\n", "", "key", "lookup", "quartiles", "insert+delete");
   for (size_t i = 0; i < kCount; i++) {
     const doubt::Stats s[] = {doubt::stats(samples[i][0]), doubt::stats(samples[i][1]),

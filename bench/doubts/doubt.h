@@ -4,6 +4,7 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <sched.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cstdio>
@@ -12,7 +13,6 @@
 #include <ctime>
 #include <random>
 #include <string>
-#include <unistd.h>
 #include <vector>
 
 namespace doubt {

@@ -1,6 +1,6 @@
 // What it costs to read a global epoch before each connection lookup, by where the epoch lives.
-#include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
+#include <linux/bpf.h>
 
 struct key40 {
   __u64 word[5];
@@ -98,7 +98,8 @@ int by_array(struct __sk_buff* skb) {
   return c->epoch == epoch ? finish(c) : 4;
 }
 
-// The epoch has moved: the stamped versions of both endpoints are compared, the entry is stamped anew.
+// The epoch has moved: the stamped versions of both endpoints are compared, the entry is stamped
+// anew.
 SEC("tc")
 int restamp(struct __sk_buff* skb) {
   __u64 epoch = epoch_global;
