@@ -84,8 +84,9 @@ std::string_view drop_name(std::uint8_t reason);  // "SPOOFED", ...; "UNKNOWN"
 std::string_view drop_text(std::uint8_t reason);  // "source address does not belong ..."
 std::optional<std::uint8_t> parse_drop(std::string_view name);  // any case
 // "TCP", "UDP", "ICMP", "ICMPv6", "SCTP"; "" for others, which are written as numbers.
-std::string_view known_protocol(std::uint8_t protocol);
-std::string protocol_name(std::uint8_t protocol);
-std::optional<std::uint8_t> parse_protocol(std::string_view text);  // name in any case, or number
+std::string_view known_ip_protocol(std::uint8_t protocol);
+std::string ip_protocol_name(std::uint8_t protocol);
+std::optional<std::uint8_t> parse_ip_protocol(
+    std::string_view text);  // name in any case, or number
 
 }  // namespace weir

@@ -42,7 +42,8 @@ class FlowRecorder {
   // One element of the ring buffer weir_events, or of the sweep's iterator: struct weir_event.
   void on_event(std::span<const std::byte> event);
 
-  // Ends when destroyed; may outlive the recorder. A listener may end subscriptions, its own too.
+  // Ends when destroyed; may outlive the recorder. A listener may end any subscription, its own
+  // too, but must not subscribe.
   class Subscription;
   [[nodiscard]] std::unique_ptr<Subscription> subscribe(FlowFilter filter, Listener listener);
 
@@ -63,7 +64,7 @@ class FlowRecorder {
   std::size_t capacity_;
   std::size_t next_ = 0;  // slot of the next flow once the ring is full
   std::unordered_map<Address, std::shared_ptr<const Name>> names_;
-  std::shared_ptr<std::vector<std::weak_ptr<Subscriber>>> subscribers_;
+  std::vector<std::weak_ptr<Subscriber>> subscribers_;
   FlowCounts counts_;
 };
 

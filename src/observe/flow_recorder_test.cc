@@ -1,0 +1,100 @@
+#include "observe/flow_recorder.h"
+
+#include <gtest/gtest.h>
+
+#include "observe/flow_fixture.h"
+
+namespace weir {
+namespace {
+
+std::vector<std::uint16_t> ports(const FlowRecorder& recorder, std::size_t count,
+                                 const FlowFilter& filter = {}) {
+  std::vector<std::uint16_t> seen;
+  recorder.last(count, filter, [&](const Flow& flow) { seen.push_back(flow.source.port); });
+  return seen;
+}
+
+void feed(FlowRecorder& recorder, const fixture::EventSpec& spec) {
+  recorder.on_event(fixture::bytes(fixture::event(spec)));
+}
+
+TEST(FlowRecorder, RemembersTheLastOnesOldestFirst) {
+  FlowRecorder recorder(fixture::name_of, 3, fixture::clock());
+  EXPECT_TRUE(ports(recorder, 10).empty());
+  for (std::uint16_t port = 1; port <= 5; ++port) feed(recorder, {.source_port = port});
+  EXPECT_EQ(ports(recorder, 10), (std::vector<std::uint16_t>{3, 4, 5}));
+  EXPECT_EQ(ports(recorder, 2), (std::vector<std::uint16_t>{4, 5}));
+  FlowFilter filter;
+  ASSERT_TRUE(filter.add("port", "4"));
+  EXPECT_EQ(ports(recorder, 2, filter), (std::vector<std::uint16_t>{4}));
+}
+
+TEST(FlowRecorder, NamesBothEndsAndGivesWallTime) {
+  FlowRecorder recorder(fixture::name_of, 3, fixture::clock());
+  feed(recorder, {});
+  recorder.last(1, {}, [](const Flow& flow) {
+    EXPECT_EQ(flow.source.name->pod, "cart-7d9-x2x");
+    EXPECT_EQ(flow.destination.name->workload, "payment");
+    EXPECT_EQ(flow.time_ns, 1'005'000'000'000);
+  });
+}
+
+TEST(FlowRecorder, AFlowKeepsTheNameOfItsTime) {
+  Name name{NameKind::kPod, "shop", "old", "w", "n0"};
+  FlowRecorder recorder([&](const Address&) -> const Name& { return name; });
+  feed(recorder, {});
+  name.pod = "new";
+  feed(recorder, {});
+  std::vector<std::string> pods;
+  recorder.last(2, {}, [&](const Flow& flow) { pods.push_back(flow.source.name->pod); });
+  EXPECT_EQ(pods, (std::vector<std::string>{"old", "new"}));
+}
+
+TEST(FlowRecorder, SubscribersGetWhatTheyAskedForUntilTheyEnd) {
+  FlowRecorder recorder(fixture::name_of);
+  FlowFilter only_new;
+  ASSERT_TRUE(only_new.add("type", "new"));
+  int seen = 0;
+  int once = 0;
+  auto subscription = recorder.subscribe(only_new, [&](const Flow&) { ++seen; });
+  std::unique_ptr<FlowRecorder::Subscription> ends_itself;
+  ends_itself = recorder.subscribe({}, [&](const Flow&) {
+    ++once;
+    ends_itself.reset();
+  });
+  feed(recorder, {});
+  feed(recorder, {.type = WEIR_EVENT_CLOSED});
+  EXPECT_EQ(seen, 1);
+  EXPECT_EQ(once, 1);
+  subscription.reset();
+  feed(recorder, {});
+  EXPECT_EQ(seen, 1);
+}
+
+TEST(FlowRecorder, ASubscriptionMayOutliveIt) {
+  std::unique_ptr<FlowRecorder::Subscription> subscription;
+  {
+    FlowRecorder recorder(fixture::name_of);
+    subscription = recorder.subscribe({}, [](const Flow&) {});
+  }
+  subscription.reset();
+}
+
+TEST(FlowRecorder, Counts) {
+  FlowRecorder recorder(fixture::name_of, 1);
+  feed(recorder, {});
+  feed(recorder, {.type = WEIR_EVENT_CLOSED});
+  feed(recorder, {.type = WEIR_EVENT_DROP, .protocol = 17, .reason = WEIR_DROP_NO_ROUTE});
+  feed(recorder, {.type = WEIR_EVENT_DROP, .protocol = 99, .reason = 250});
+  recorder.on_event({});
+  const FlowCounts& counts = recorder.counts();
+  EXPECT_EQ(counts.by_type[WEIR_EVENT_NEW], 1U);
+  EXPECT_EQ(counts.forwarded(), 2U);
+  EXPECT_EQ(counts.dropped(), 2U);
+  EXPECT_EQ(counts.drops[WEIR_DROP_NO_ROUTE][FlowCounts::kUdp], 1U);
+  EXPECT_EQ(counts.drops[WEIR_DROP_MAX][FlowCounts::kOther], 1U);
+  EXPECT_EQ(counts.undecodable, 1U);
+}
+
+}  // namespace
+}  // namespace weir
