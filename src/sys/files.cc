@@ -35,6 +35,20 @@ std::string temporary_name(const std::string& path) {
   return fmt::format("{}.{}.{}.{}", folder, name, getpid(), counter++);
 }
 
+// Sorted, without "." and "..".
+Result<std::vector<std::string>> all_names(const std::string& path) {
+  std::vector<std::string> names;
+  const std::unique_ptr<DIR, int (*)(DIR*)> dir(opendir(path.c_str()), closedir);
+  if (!dir && errno == ENOENT) return names;
+  if (!dir) return errno_error(errno, path);
+  while (const dirent* entry = readdir(dir.get())) {
+    const std::string_view name = entry->d_name;
+    if (name != "." && name != "..") names.emplace_back(name);
+  }
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
 }  // namespace
 
 Result<std::string> read_file(const std::string& path, std::size_t max_bytes) {
@@ -87,15 +101,17 @@ Result<void> make_dirs(const std::string& path, int mode) {
 }
 
 Result<std::vector<std::string>> list_dir(const std::string& path) {
-  std::vector<std::string> names;
-  const std::unique_ptr<DIR, int (*)(DIR*)> dir(opendir(path.c_str()), closedir);
-  if (!dir && errno == ENOENT) return names;
-  if (!dir) return errno_error(errno, path);
-  while (const dirent* entry = readdir(dir.get())) {
-    if (entry->d_name[0] != '.') names.emplace_back(entry->d_name);
-  }
-  std::sort(names.begin(), names.end());
+  WEIR_ASSIGN(auto names, all_names(path));
+  std::erase_if(names, [](const std::string& name) { return name.starts_with('.'); });
   return names;
+}
+
+Result<void> remove_temporaries(const std::string& folder) {
+  WEIR_ASSIGN(const auto names, all_names(folder));
+  for (const auto& name : names) {
+    if (name.starts_with('.')) WEIR_TRY(remove_file(folder + "/" + name));
+  }
+  return {};
 }
 
 Result<LockFile> LockFile::acquire(const std::string& path) {

@@ -29,6 +29,9 @@ Result<void> make_dirs(const std::string& path, int mode = 0700);
 // Sorted names without those that begin with a dot. An absent directory is empty.
 Result<std::vector<std::string>> list_dir(const std::string& path);
 
+// Removes what interrupted atomic writes left: all files whose names begin with a dot.
+Result<void> remove_temporaries(const std::string& folder);
+
 // A file that this process keeps locked, with its pid as content. The lock ends with the process.
 class LockFile {
  public:

@@ -45,6 +45,9 @@ TEST_F(Files, DirectoriesAreMadeAndListed) {
   ASSERT_TRUE(write_file_atomic(folder_ + "/a/0", ""));
   EXPECT_EQ(*list_dir(folder_ + "/a"), (std::vector<std::string>{"0", "b"}));
   EXPECT_TRUE(list_dir(folder_ + "/none")->empty());
+  ASSERT_TRUE(remove_temporaries(folder_ + "/a"));
+  EXPECT_EQ(read_file(folder_ + "/a/.hidden").error().code(), Code::kNotFound);
+  EXPECT_TRUE(read_file(folder_ + "/a/0"));
 }
 
 TEST_F(Files, ALockHasOneHolder) {

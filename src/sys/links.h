@@ -21,7 +21,7 @@ inline constexpr std::uint8_t kPodRouteProtocol = 88;   // to this node's pods
 
 struct VethEnd {
   std::string name;
-  std::uint32_t index = 0;  // 0: the kernel chooses, for both ends or for none
+  std::uint32_t index = 0;  // 0: the kernel chooses; a peer may have one only if the other end has
   LinkAddress address{};
 };
 

@@ -163,6 +163,7 @@ Result<Link> find_link(Netlink& netlink, const std::string& name) {
   Batch batch;
   batch.add<ifinfomsg>(RTM_GETLINK, 0, fmt::format("link {}", name));
   batch.put_string(IFLA_IFNAME, name);
+  batch.put_u32(IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS);
   Link link;
   WEIR_TRY(netlink.dump(batch, [&link](const nlmsghdr* message) { link = link_of(message); }, {}));
   return link;

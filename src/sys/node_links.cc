@@ -7,9 +7,13 @@
 #include <net/if.h>
 
 #include <algorithm>
+#include <cerrno>
 
 namespace weir {
 namespace {
+
+// Links that are about to be deleted together; the number is read as "weir".
+constexpr std::uint32_t kLeavingGroup = 0x77656972;
 
 std::string_view bytes_of(const LinkAddress& address) {
   return {reinterpret_cast<const char*>(address.data()), address.size()};
@@ -77,6 +81,21 @@ Result<void> remove_link(Netlink& netlink, const std::string& name) {
   if (!link) return link.error().code() == Code::kNotFound ? Result<void>() : link.error();
   Batch batch;
   request::delete_link(batch, link->index);
+  return netlink.run(batch);
+}
+
+Result<void> remove_links(Netlink& netlink, const std::vector<std::string>& names) {
+  if (names.size() == 1) return remove_link(netlink, names.front());
+  Batch batch;
+  for (const auto& name : names) {
+    batch.add<ifinfomsg>(RTM_NEWLINK, 0, fmt::format("link {}: group", name));
+    batch.put_string(IFLA_IFNAME, name);
+    batch.put_u32(IFLA_GROUP, kLeavingGroup);
+    batch.tolerate(ENODEV);
+  }
+  batch.add<ifinfomsg>(RTM_DELLINK, 0, "delete links");
+  batch.put_u32(IFLA_GROUP, kLeavingGroup);
+  batch.tolerate(ENODEV);
   return netlink.run(batch);
 }
 

@@ -23,6 +23,8 @@ struct VxlanConfig {
 Result<std::uint32_t> ensure_vxlan(Netlink& netlink, const VxlanConfig& config);
 // Absent is success.
 Result<void> remove_link(Netlink& netlink, const std::string& name);
+// Several at the price of one: the kernel waits once for all.
+Result<void> remove_links(Netlink& netlink, const std::vector<std::string>& names);
 
 // Makes the routes of kNodeRouteProtocol exactly these: sets what is missing or differs, then
 // deletes the others. Sets the protocol itself.

@@ -47,6 +47,21 @@ TEST_F(NodeLinks, TheTunnelDeviceIsMadeOnceAndRepaired) {
   EXPECT_TRUE(remove_link(*netlink_, "weir_vxlan"));
 }
 
+TEST_F(NodeLinks, SeveralLinksGoTogetherAndMissingOnesDoNotMatter) {
+  std::vector<std::string> names;
+  for (const std::uint32_t index : {101U, 102U, 103U}) {
+    names.push_back("pair" + std::to_string(index));
+    Batch batch;
+    request::add_veth(batch, {names.back(), index, kTunnel.address},
+                      {names.back() + "p", 0, kTunnel.address}, netns_->fd(), 1500);
+    ASSERT_TRUE(netlink_->run(batch));
+  }
+  names.push_back("never");
+  ASSERT_TRUE(remove_links(*netlink_, names));
+  EXPECT_EQ(list_links(*netlink_)->size(), 1U);
+  EXPECT_TRUE(remove_links(*netlink_, {"never", "ever"}));
+}
+
 TEST_F(NodeLinks, RoutesBecomeExactlyTheWanted) {
   const auto index = *ensure_vxlan(*netlink_, kTunnel);
   const auto route = [index](const char* cidr, std::uint32_t mtu) {

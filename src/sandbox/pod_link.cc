@@ -1,0 +1,184 @@
+#include "sandbox/pod_link.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "sandbox/gateway.h"
+#include "sys/files.h"
+
+namespace weir {
+namespace {
+
+bool has_family(const Endpoint& endpoint, Family family) {
+  return std::ranges::any_of(endpoint.addresses,
+                             [family](const Address& a) { return a.family() == family; });
+}
+
+request::Route host_route(const Endpoint& endpoint, const Address& address,
+                          const PodLinkOptions& options) {
+  request::Route route{.destination = only(address), .index = endpoint.host_ifindex};
+  for (const auto& own : options.node_addresses) {
+    if (own.family() == address.family()) route.source = own;
+  }
+  return route;
+}
+
+request::Route pod_route(std::uint32_t index, Family family) {
+  return {.destination = everything(family),
+          .index = index,
+          .via = gateway(family),
+          .onlink = family == Family::kIpv4};
+}
+
+// The index is given beforehand, so that all of the node's side is one exchange.
+Batch node_side(const Netns& pod, const Endpoint& endpoint, const PodLinkOptions& options) {
+  Batch batch;
+  const std::uint32_t index = endpoint.host_ifindex;
+  request::add_veth(batch, {endpoint.host_ifname, index, kGatewayLinkAddress},
+                    {endpoint.ifname, 0, endpoint.mac}, pod.fd(), options.mtu);
+  request::no_link_local(batch, index);
+  request::forward_v4(batch, index);
+  request::set_up(batch, index);
+  for (const auto& address : endpoint.addresses) {
+    request::replace_route(batch, host_route(endpoint, address, options));
+    request::add_permanent_neighbour(batch, index, address, endpoint.mac);
+  }
+  return batch;
+}
+
+Batch pod_side(std::uint32_t index, const Endpoint& endpoint) {
+  Batch batch;
+  request::set_up(batch, 1);
+  request::no_link_local(batch, index);
+  request::set_up(batch, index);
+  for (const auto& address : endpoint.addresses) {
+    const Family family = address.family();
+    request::add_address(batch, index, address);
+    request::add_permanent_neighbour(batch, index, gateway(family), kGatewayLinkAddress);
+    request::replace_route(batch, pod_route(index, family));
+  }
+  return batch;
+}
+
+// In the pod's namespace. Runtimes may have turned IPv6 off there.
+Result<void> pod_sysctls(const Endpoint& endpoint) {
+  if (!has_family(endpoint, Family::kIpv6)) return {};
+  const auto conf = fmt::format("net/ipv6/conf/{}/", endpoint.ifname);
+  WEIR_TRY(write_sysctl(conf + "disable_ipv6", "0"));
+  return write_existing_file("/proc/sys/" + conf + "accept_ra", "0");
+}
+
+Result<Netlink> enter_pod(const Netns& pod, const Endpoint& endpoint) {
+  WEIR_ASSIGN(const auto scope, NetnsScope::enter(pod));
+  WEIR_TRY(pod_sysctls(endpoint));
+  return Netlink::open();
+}
+
+Result<void> configure_pod(const Netns& pod, const Endpoint& endpoint) {
+  WEIR_ASSIGN(auto netlink, enter_pod(pod, endpoint));
+  WEIR_ASSIGN(const auto link, find_link(netlink, endpoint.ifname));
+  auto batch = pod_side(link.index, endpoint);
+  return netlink.run(batch);
+}
+
+Error missing(std::string what) { return {Code::kNotFound, what + " is missing"}; }
+
+// Addresses, neighbours and routes that one side has to have.
+struct Expected {
+  std::vector<Address> addresses;
+  std::vector<std::pair<Address, LinkAddress>> neighbours;
+  std::vector<request::Route> routes;
+};
+
+Result<void> check_side(Netlink& netlink, const Link& link, const Expected& expected) {
+  WEIR_ASSIGN(const auto addresses, list_addresses(netlink, link.index));
+  for (const auto& wanted : expected.addresses) {
+    if (std::ranges::find(addresses, wanted, &LinkAddressing::address) == addresses.end()) {
+      return missing("address " + wanted.to_string());
+    }
+  }
+  WEIR_ASSIGN(const auto neighbours, list_neighbours(netlink, link.index));
+  for (const auto& [address, link_address] : expected.neighbours) {
+    const auto found = std::ranges::find(neighbours, address, &Neighbour::address);
+    if (found == neighbours.end() || !found->permanent || found->link_address != link_address) {
+      return missing("neighbour " + address.to_string());
+    }
+  }
+  WEIR_ASSIGN(const auto routes, list_routes(netlink));
+  for (const auto& wanted : expected.routes) {
+    const bool found = std::ranges::any_of(routes, [&wanted](const request::Route& route) {
+      return route.destination == wanted.destination && route.index == wanted.index &&
+             route.via == wanted.via;
+    });
+    if (!found) return missing("route to " + wanted.destination.to_string());
+  }
+  return {};
+}
+
+Result<Link> check_link(Netlink& netlink, const std::string& name, const LinkAddress& address,
+                        std::uint32_t mtu) {
+  auto link = find_link(netlink, name);
+  if (!link) return link;
+  if (link->kind != "veth") return Error(Code::kInvalid, "is no veth");
+  if (!link->up) return Error(Code::kInvalid, "is down");
+  if (link->address != address) return Error(Code::kInvalid, "has another link address");
+  if (link->mtu != mtu) return Error(Code::kInvalid, fmt::format("has MTU {}", link->mtu));
+  return link;
+}
+
+Result<void> check_node(Netlink& node, const Endpoint& endpoint, const PodLinkOptions& options) {
+  WEIR_ASSIGN(const auto link,
+              check_link(node, endpoint.host_ifname, kGatewayLinkAddress, options.mtu));
+  if (link.index != endpoint.host_ifindex) return Error(Code::kInvalid, "is another link");
+  Expected expected;
+  for (const auto& address : endpoint.addresses) {
+    expected.neighbours.emplace_back(address, endpoint.mac);
+    expected.routes.push_back(host_route(endpoint, address, options));
+  }
+  return check_side(node, link, expected);
+}
+
+Result<void> check_pod(const Netns& pod, const Endpoint& endpoint, const PodLinkOptions& options) {
+  WEIR_ASSIGN(auto netlink, Netlink::open_in(pod));
+  WEIR_ASSIGN(const auto link, check_link(netlink, endpoint.ifname, endpoint.mac, options.mtu));
+  if (link.peer_index != endpoint.host_ifindex) {
+    return Error(Code::kInvalid, "has another peer");
+  }
+  Expected expected;
+  expected.addresses = endpoint.addresses;
+  for (const auto& address : endpoint.addresses) {
+    expected.neighbours.emplace_back(gateway(address.family()), kGatewayLinkAddress);
+    expected.routes.push_back(pod_route(link.index, address.family()));
+  }
+  return check_side(netlink, link, expected);
+}
+
+}  // namespace
+
+Mac mac_of(const Address& first) {
+  const auto& bytes = first.bytes();
+  return {0x0a, 0x58, bytes[12], bytes[13], bytes[14], bytes[15]};
+}
+
+Result<void> create_pod_link(Netlink& node, const Netns& pod, const Endpoint& endpoint,
+                             const PodLinkOptions& options) {
+  auto batch = node_side(pod, endpoint, options);
+  WEIR_TRY(node.run(batch));
+  auto configured = configure_pod(pod, endpoint);
+  if (!configured) return configured.error().within("in the pod");
+  return {};
+}
+
+Result<void> check_pod_link(Netlink& node, const Netns& pod, const Endpoint& endpoint,
+                            const PodLinkOptions& options) {
+  if (auto fault = check_node(node, endpoint, options); !fault) {
+    return fault.error().within("link " + endpoint.host_ifname);
+  }
+  if (auto fault = check_pod(pod, endpoint, options); !fault) {
+    return fault.error().within(fmt::format("{} in the pod", endpoint.ifname));
+  }
+  return {};
+}
+
+}  // namespace weir

@@ -1,0 +1,32 @@
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "base/result.h"
+#include "model/endpoint.h"
+#include "sys/links.h"
+#include "sys/netlink.h"
+#include "sys/netns.h"
+
+namespace weir {
+
+struct PodLinkOptions {
+  std::uint32_t mtu = 1500;
+  std::vector<Address> node_addresses;  // at most one per family: what the host speaks to pods from
+};
+
+// The pod's address as a link address: the locally administered 0a:58 and its last four bytes.
+Mac mac_of(const Address& first);
+
+// Makes the link of an attachment, complete at both ends: one exchange on the node, one in the pod.
+// `endpoint` is complete. After a failure the caller removes what there is of the link, by its
+// name. kExists: a name is taken, here or in the pod.
+Result<void> create_pod_link(Netlink& node, const Netns& pod, const Endpoint& endpoint,
+                             const PodLinkOptions& options);
+
+// Everything create_pod_link made is still there; else an Error names what is not.
+Result<void> check_pod_link(Netlink& node, const Netns& pod, const Endpoint& endpoint,
+                            const PodLinkOptions& options);
+
+}  // namespace weir

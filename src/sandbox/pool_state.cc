@@ -1,0 +1,65 @@
+#include "sandbox/pool_state.h"
+
+#include <fmt/format.h>
+
+#include <ctime>
+#include <nlohmann/json.hpp>
+
+#include "sys/files.h"
+
+namespace weir {
+namespace {
+
+using Json = nlohmann::json;
+
+Result<std::string> boot_id() {
+  WEIR_ASSIGN(auto id, read_file("/proc/sys/kernel/random/boot_id", 64));
+  while (!id.empty() && id.back() == '\n') id.pop_back();
+  return id;
+}
+
+}  // namespace
+
+std::uint64_t boot_time_ns() {
+  timespec now{};
+  clock_gettime(CLOCK_BOOTTIME, &now);
+  return static_cast<std::uint64_t>(now.tv_sec) * 1'000'000'000 +
+         static_cast<std::uint64_t>(now.tv_nsec);
+}
+
+Result<PoolState> load_pool_state(const std::string& path) {
+  const auto text = read_file(path, 64 << 20);
+  if (!text && text.error().code() == Code::kNotFound) return PoolState{};
+  if (!text) return text.error();
+  WEIR_ASSIGN(const auto boot, boot_id());
+  const auto json = Json::parse(*text, nullptr, false);
+  const Error broken(Code::kInvalid, fmt::format("{}: not a pool state", path));
+  if (!json.is_object() || !json.contains("resting") || !json["resting"].is_array()) return broken;
+  PoolState state;
+  const auto number = [](const Json& object, const char* key) {
+    const auto found = object.find(key);
+    return found != object.end() && found->is_number_unsigned() ? found->get<std::uint64_t>() : 0;
+  };
+  state.next_handle =
+      static_cast<std::uint32_t>(std::max<std::uint64_t>(1, number(json, "next_handle")));
+  const bool this_boot = json.contains("boot_id") && json["boot_id"] == boot;
+  for (const auto& one : json["resting"]) {
+    if (!one.is_object() || !one.contains("address") || !one["address"].is_string()) return broken;
+    WEIR_ASSIGN(const auto address, Address::parse(one["address"].get<std::string>()));
+    state.resting.push_back({address, this_boot ? number(one, "freed_ns") : boot_time_ns()});
+  }
+  return state;
+}
+
+Result<void> save_pool_state(const std::string& path, const PoolState& state) {
+  WEIR_ASSIGN(const auto boot, boot_id());
+  Json resting = Json::array();
+  for (const auto& [address, freed_ns] : state.resting) {
+    resting.push_back({{"address", address.to_string()}, {"freed_ns", freed_ns}});
+  }
+  const Json json = {
+      {"boot_id", boot}, {"next_handle", state.next_handle}, {"resting", std::move(resting)}};
+  return write_file_atomic(path, json.dump());
+}
+
+}  // namespace weir

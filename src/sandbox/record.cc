@@ -1,0 +1,116 @@
+#include "sandbox/record.h"
+
+#include <fmt/format.h>
+
+#include <charconv>
+#include <cstdint>
+#include <nlohmann/json.hpp>
+
+namespace weir {
+namespace {
+
+using Json = nlohmann::json;
+
+constexpr std::string_view kPrefix = "weir";
+constexpr std::string_view kDigits = "abcdefghijklmnopqrstuvwxyz234567";
+constexpr std::size_t kHashDigits = 11;
+
+std::uint64_t fnv1a(std::string_view text) {
+  std::uint64_t hash = 0xcbf29ce484222325;
+  for (const char c : text) {
+    hash ^= static_cast<unsigned char>(c);
+    hash *= 0x100000001b3;
+  }
+  return hash;
+}
+
+Result<Mac> parse_mac(const std::string& text) {
+  Mac mac{};
+  const Error bad(Code::kInvalid, fmt::format("'{}' is not a link address", text));
+  if (text.size() != 17) return bad;
+  for (std::size_t i = 0; i < mac.size(); ++i) {
+    const char* begin = text.data() + 3 * i;
+    if (std::from_chars(begin, begin + 2, mac[i], 16).ptr != begin + 2) return bad;
+  }
+  return mac;
+}
+
+Json to_json(const Record& record) {
+  const Endpoint& e = record.endpoint;
+  Json addresses = Json::array();
+  for (const auto& address : e.addresses) addresses.push_back(address.to_string());
+  return {{"network", record.network},
+          {"deleting", record.deleting},
+          {"handle", e.handle},
+          {"container_id", e.container_id},
+          {"ifname", e.ifname},
+          {"netns", e.netns},
+          {"pod_namespace", e.pod_namespace},
+          {"pod_name", e.pod_name},
+          {"pod_uid", e.pod_uid},
+          {"host_ifname", e.host_ifname},
+          {"host_ifindex", e.host_ifindex},
+          {"mac", to_string(e.mac)},
+          {"addresses", std::move(addresses)}};
+}
+
+// Throws what the JSON library throws on a missing member or a wrong type.
+Result<Record> from_json(const Json& json) {
+  Record record;
+  Endpoint& e = record.endpoint;
+  json.at("network").get_to(record.network);
+  json.at("deleting").get_to(record.deleting);
+  json.at("handle").get_to(e.handle);
+  json.at("container_id").get_to(e.container_id);
+  json.at("ifname").get_to(e.ifname);
+  json.at("netns").get_to(e.netns);
+  json.at("pod_namespace").get_to(e.pod_namespace);
+  json.at("pod_name").get_to(e.pod_name);
+  json.at("pod_uid").get_to(e.pod_uid);
+  json.at("host_ifname").get_to(e.host_ifname);
+  json.at("host_ifindex").get_to(e.host_ifindex);
+  WEIR_ASSIGN(e.mac, parse_mac(json.at("mac").get<std::string>()));
+  for (const auto& text : json.at("addresses")) {
+    WEIR_ASSIGN(const auto address, Address::parse(text.get<std::string>()));
+    e.addresses.push_back(address);
+  }
+  return record;
+}
+
+}  // namespace
+
+std::string record_file_name(const cni::AttachmentId& id) {
+  return fmt::format("{}:{}.json", id.container_id, id.ifname);
+}
+
+std::string encode_record(const Record& record) {
+  return to_json(record).dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+Result<Record> decode_record(std::string_view text) {
+  try {
+    WEIR_ASSIGN(auto record, from_json(Json::parse(text)));
+    const auto id = record.id();
+    if (!cni::container_id_fault(id.container_id).empty() ||
+        !cni::ifname_fault(id.ifname).empty()) {
+      return Error(Code::kInvalid, "not a record: names no attachment");
+    }
+    return record;
+  } catch (const Json::exception& e) {
+    return Error(Code::kInvalid, fmt::format("not a record: {}", e.what()));
+  }
+}
+
+std::string host_link_name(const cni::AttachmentId& id) {
+  std::uint64_t hash = fnv1a(id.owner());
+  std::string name(kPrefix);
+  for (std::size_t i = 0; i < kHashDigits; ++i, hash >>= 5) name += kDigits[hash & 31];
+  return name;
+}
+
+bool is_host_link_name(std::string_view name) {
+  return name.size() == kPrefix.size() + kHashDigits && name.starts_with(kPrefix) &&
+         name.find_first_not_of(kDigits, kPrefix.size()) == std::string_view::npos;
+}
+
+}  // namespace weir
