@@ -23,6 +23,8 @@ enum ErrorCode {
 inline constexpr std::string_view kVersions[] = {"0.4.0", "1.0.0", "1.1.0"};
 inline constexpr std::string_view kNewestVersion = "1.1.0";
 inline constexpr std::size_t kMaxRequestBytes = 1 << 20;
+inline constexpr std::size_t kMaxConfigBytes =
+    kMaxRequestBytes - (64 << 10);  // the rest: environment
 
 inline constexpr bool is_supported(std::string_view version) {
   for (const auto one : kVersions) {
