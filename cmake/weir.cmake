@@ -4,8 +4,9 @@
 find_package(GTest REQUIRED)
 include(GoogleTest)
 
-# What ./run and ./test build: the programs, and the test programs of one kind.
+# What ./run and ./test build: the programs, the skeletons, and the test programs of one kind.
 add_custom_target(programs)
+add_custom_target(skeletons)
 foreach(label unit compile packet net fuzz)
   add_custom_target(tests_${label})
 endforeach()
@@ -86,6 +87,7 @@ function(weir_bpf name)
     COMMAND sh -c "${WEIR_BPFTOOL} gen skeleton ${object} name ${name}_bpf >${skeleton}.tmp && mv ${skeleton}.tmp ${skeleton}"
     DEPENDS ${object} VERBATIM)
   add_custom_target(bpf_${name} DEPENDS ${skeleton})
+  add_dependencies(skeletons bpf_${name})
   add_library(weir_bpf_${name} INTERFACE)
   add_dependencies(weir_bpf_${name} bpf_${name})
   target_include_directories(weir_bpf_${name} SYSTEM INTERFACE ${CMAKE_CURRENT_BINARY_DIR}/skel)

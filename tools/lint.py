@@ -1,9 +1,12 @@
 """What the check_* scripts share: which files there are, and how a fault is told."""
 
+import concurrent.futures
+import hashlib
 import os
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 HOME = Path(__file__).resolve().parent.parent
@@ -53,6 +56,57 @@ def without_comments(text):
     """C or C++ with comments and the insides of strings blanked; lines keep their numbers."""
     pattern = r'//[^\n]*|/\*.*?\*/|"(?:\\.|[^"\\\n])*"'
     return re.sub(pattern, lambda match: re.sub(r"[^\n]", " ", match[0]), text, flags=re.S)
+
+
+def sources_of(tree, path):
+    """The file and, over all levels, our own headers that it includes."""
+    found, todo = set(), [path]
+    while todo:
+        here = todo.pop()
+        if here in found:
+            continue
+        found.add(here)
+        for name in re.findall(r'^#include "([^"]+)"', read(tree, here), re.M):
+            places = (f"src/{name}", name, f"bpf/{name}", f"{os.path.dirname(here)}/{name}")
+            todo += [place for place in places if (tree / place).is_file()][:1]
+    return sorted(found)
+
+
+def check_each(tree, name, paths, command_of, salt):
+    """Runs command_of(path) for each path, as many at once as there are processors, and gives the
+    outputs of those that failed. What passed is remembered by the contents of all its sources."""
+    cache = Path.home() / ".cache" / "weir" / "lint" / name
+    cache.mkdir(parents=True, exist_ok=True)
+
+    def check(path):
+        digest = hashlib.sha256(salt.encode())
+        for source in sources_of(tree, path):
+            digest.update(source.encode() + b"\0" + (tree / source).read_bytes())
+        mark = cache / digest.hexdigest()
+        if mark.exists():
+            mark.touch()
+            return None
+        done = subprocess.run(command_of(path), cwd=tree, capture_output=True, text=True,
+                              errors="replace", check=False)
+        if done.returncode:
+            return f"{path}:\n{done.stdout}{done.stderr}".rstrip()
+        mark.touch()
+        return None
+
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        faults = [fault for fault in pool.map(check, paths) if fault]
+    forget_old(cache)
+    return faults
+
+
+def forget_old(cache, days=30):
+    for mark in cache.iterdir():
+        if mark.stat().st_mtime < time.time() - days * 86400:
+            mark.unlink(missing_ok=True)
+
+
+def output_of(*command):
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout
 
 
 def finish(faults):

@@ -21,6 +21,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 KINDS = ("lint", "unit", "compile", "packet", "net", "cni", "fuzz")
 # kind -> preset and targets that must be built for it
 BUILDS = {
+    "lint": ("dev", ["skeletons"]),
     "unit": ("dev", ["tests_unit"]),
     "compile": ("dev", ["tests_compile"]),
     "packet": ("release", ["tests_packet"]),
