@@ -8,6 +8,7 @@
  * ports match in either direction: {addr, port} is one end of the packet, {peer, peer_port} the other. */
 struct weir_capture_filter {
   struct weir_addr addr;
+  struct weir_addr addr_other; /* of the same end: a pod has one address per family */
   struct weir_addr peer;
   __be16 port;
   __be16 peer_port;
@@ -17,7 +18,7 @@ struct weir_capture_filter {
   __u32 ifindex; /* host side of a pod's link; 0: any */
   __u32 pad;
 };
-WEIR_LAYOUT(weir_capture_filter, 48);
+WEIR_LAYOUT(weir_capture_filter, 64);
 
 /* Ring buffer weir_capture: this header, then `captured` bytes from the Ethernet header on, as the
  * packet leaves the hook. */

@@ -36,13 +36,20 @@ static __always_inline bool capture_end_matches(const struct weir_addr* want, __
   return (addr_is_zero(want) || addr_equal(want, addr)) && (!want_port || want_port == port);
 }
 
+static __always_inline bool capture_addr_matches(const struct weir_capture_filter* f,
+                                                 const struct weir_addr* addr, __be16 port) {
+  return capture_end_matches(&f->addr, f->port, addr, port) ||
+         (!addr_is_zero(&f->addr_other) &&
+          capture_end_matches(&f->addr_other, f->port, addr, port));
+}
+
 static __always_inline bool capture_wants(const struct weir_capture_filter* f,
                                           const struct packet* pkt, __u32 ifindex) {
   if (!f->enabled || (f->proto && f->proto != pkt->proto)) return false;
   if (f->ifindex && f->ifindex != ifindex) return false;
-  return (capture_end_matches(&f->addr, f->port, &pkt->src, pkt->src_port) &&
+  return (capture_addr_matches(f, &pkt->src, pkt->src_port) &&
           capture_end_matches(&f->peer, f->peer_port, &pkt->dst, pkt->dst_port)) ||
-         (capture_end_matches(&f->addr, f->port, &pkt->dst, pkt->dst_port) &&
+         (capture_addr_matches(f, &pkt->dst, pkt->dst_port) &&
           capture_end_matches(&f->peer, f->peer_port, &pkt->src, pkt->src_port));
 }
 

@@ -1,0 +1,351 @@
+// Objects and CNI requests -> store -> compile -> dataplane; events and ended connections -> flows.
+#include "agent/agent.h"
+
+#include <fmt/format.h>
+#include <linux/magic.h>
+#include <spdlog/spdlog.h>
+#include <sys/utsname.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <boost/asio/post.hpp>
+#include <cstdio>
+#include <cstring>
+#include <set>
+
+#include "sys/node_links.h"
+
+namespace weir {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr auto kBatch = 5ms;        // objects that come together are realized together
+constexpr auto kEventPoll = 20ms;   // while flows are coming
+constexpr int kIdlePolls = 25;      // then the kernel is asked to wake us
+constexpr auto kSweepEvery = 2s;
+constexpr auto kSweepHurried = 1s;
+constexpr auto kDeadEvery = 10s;
+
+// A descriptor of our own for the loop: asio closes what it is given.
+int duplicate(int fd) { return dup(fd); }
+
+}  // namespace
+
+Agent::Agent(AgentOptions options)
+    : options_(std::move(options)),
+      flows_([this](const Address& address) -> const Name& { return names_.find(address); }) {}
+
+Agent::~Agent() { sweeper_.join(); }
+
+Result<void> Agent::check_machine() const {
+  if (geteuid() != 0) return Error(Code::kDenied, "weir-agent needs root: it loads BPF programs");
+  utsname kernel{};
+  uname(&kernel);
+  int major = 0;
+  int minor = 0;
+  std::sscanf(kernel.release, "%d.%d", &major, &minor);
+  if (major < 6 || (major == 6 && minor < 6)) {
+    return Error(Code::kKernel,
+                 fmt::format("kernel {} has no TCX: Weir needs 6.6 or newer", kernel.release));
+  }
+  WEIR_TRY(make_dirs(options_.run_dir));
+  WEIR_TRY(make_dirs(options_.state_dir));
+  struct statfs fs{};
+  const auto parent = options_.bpffs.substr(0, options_.bpffs.rfind('/'));
+  const bool here = statfs(options_.bpffs.c_str(), &fs) == 0 || statfs(parent.c_str(), &fs) == 0;
+  if (!here || fs.f_type != BPF_FS_MAGIC) {
+    return Error(Code::kInvalid,
+                 fmt::format("--bpffs {}: not on a BPF file system; mount one there: mount -t bpf bpf {}",
+                             options_.bpffs, options_.bpffs));
+  }
+  return {};
+}
+
+Result<void> Agent::start() {
+  WEIR_TRY(check_machine());
+  WEIR_ASSIGN(auto lock, LockFile::acquire(options_.run_dir + "/agent.pid"));
+  lock_ = std::make_unique<LockFile>(std::move(lock));
+  WEIR_ASSIGN(plane_, Dataplane::open(options_.bpffs, options_.settings));
+  for (const auto& text : plane_->warnings()) spdlog::warn("{}", text);
+  WEIR_TRY(open_source());
+  WEIR_TRY(open_network());
+  WEIR_TRY(open_sandboxes());
+  WEIR_TRY(realize());
+  plane_->forget_other_builds();
+  WEIR_TRY(serve());
+  spdlog::info("ready: node {}, programs {} {}, {} pods, {} ms", options_.node, plane_->build(),
+               plane_->adopted() ? "adopted" : "loaded", store_.snapshot().endpoints.size(),
+               std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - started_).count());
+  return {};
+}
+
+// --- desired state ---------------------------------------------------------------------------------
+
+Result<void> Agent::open_source() {
+  source_ = std::make_unique<DirectorySource>(options_.objects);
+  WEIR_TRY(source_->start(*this));
+  const auto& nodes = store_.snapshot().nodes;
+  if (!nodes.contains(ObjectKey{"", options_.node})) {
+    return Error(Code::kNotFound,
+                 fmt::format("Node {} is not among the objects in {}: its pod ranges are unknown",
+                             options_.node, options_.objects));
+  }
+  return {};
+}
+
+void Agent::change(Change change) {
+  if (store_.apply(std::move(change)) && sandboxes_ != nullptr) realize_soon();
+}
+
+void Agent::warning(std::string_view text) { spdlog::warn("objects: {}", text); }
+
+void Agent::realize_soon() {
+  if (std::exchange(realize_pending_, true)) return;
+  realize_timer_.expires_after(kBatch);
+  realize_timer_.async_wait([this](const auto& error) {
+    if (error) return;
+    realize_pending_ = false;
+    if (auto done = realize(); !done) {
+      spdlog::error("{}", done.error().text());
+      realize_errors_ = {done.error().text()};
+      realize_timer_.expires_after(1s);
+      realize_pending_ = true;
+      realize_timer_.async_wait([this](const auto& again) {
+        if (again) return;
+        realize_pending_ = false;
+        realize_soon();
+      });
+    }
+  });
+}
+
+Result<void> Agent::realize() {
+  const Compiled compiled = compile(store_.snapshot(), config_);
+  if (compiled.conflicts != conflicts_) {
+    conflicts_ = compiled.conflicts;
+    for (const auto& text : conflicts_) spdlog::warn("{}", text);
+  }
+  WEIR_TRY(plane_->apply(compiled.entries));
+  WEIR_TRY(set_kernel_routes(*netlink_, compiled.entries.kernel_routes, uplinks_));
+  realize_errors_.clear();
+  return {};
+}
+
+Result<void> Agent::publish(const Endpoint& endpoint) {
+  WEIR_TRY(plane_->attach_pod(endpoint.host_ifname, endpoint.host_ifindex));
+  store_.upsert(endpoint);
+  // While records are read back, the tables still hold what they say: nothing is judged dead yet.
+  if (!restored_) return {};
+  const Compiled compiled = compile(store_.snapshot(), config_);
+  if (auto applied = plane_->apply(compiled.entries); !applied) {
+    store_.erase_endpoint(endpoint.handle);
+    plane_->detach(endpoint.host_ifname);
+    return applied.error();
+  }
+  return {};
+}
+
+Result<void> Agent::retract(std::uint32_t handle) {
+  const auto& endpoints = store_.snapshot().endpoints;
+  const auto found = endpoints.find(handle);
+  if (found == endpoints.end()) return {};
+  const std::string ifname = found->second.host_ifname;
+  store_.erase_endpoint(handle);
+  if (!restored_) return {};
+  const auto applied = plane_->apply(compile(store_.snapshot(), config_).entries);
+  plane_->detach(ifname);
+  return applied;
+}
+
+// --- the node's own network ------------------------------------------------------------------------
+
+Result<void> Agent::open_network() {
+  WEIR_ASSIGN(auto netlink, Netlink::open());
+  netlink_ = std::make_unique<Netlink>(std::move(netlink));
+  WEIR_ASSIGN(auto monitor, NetworkMonitor::open());
+  monitor_ = std::make_unique<NetworkMonitor>(std::move(monitor));
+  config_.name = options_.node;
+  config_.tunnel = options_.settings.tunnel != 0;
+  return refresh_uplinks();
+}
+
+Result<void> Agent::refresh_uplinks() {
+  WEIR_ASSIGN(uplinks_, find_uplinks(*netlink_, options_.devices, options_.settings));
+  const auto& own = store_.snapshot().nodes.at(ObjectKey{"", options_.node});
+  const auto has = [&own](Family family) {
+    return std::ranges::any_of(own.pod_cidrs, [=](const Cidr& c) { return c.family() == family; });
+  };
+  WEIR_TRY(ensure_forwarding(has(Family::kIpv4), has(Family::kIpv6)));
+  config_.addresses = uplinks_.addresses;
+  WEIR_TRY(plane_->set_devices(uplinks_.rows(), uplinks_.tunnel));
+  for (const Uplink& device : uplinks_.devices) {
+    WEIR_TRY(plane_->attach_device(device.name, device.ifindex));
+  }
+  if (uplinks_.tunnel != 0) WEIR_TRY(plane_->attach_device(kTunnelName, uplinks_.tunnel));
+  if (sandboxes_ != nullptr) sandboxes_->set_link_options(link_options());
+  return {};
+}
+
+void Agent::watch_network() {
+  network_ready_.async_wait(
+      boost::asio::posix::stream_descriptor::wait_read, [this](const auto& error) {
+        if (error) return;
+        auto changes = monitor_->read();
+        bool addresses = !changes || changes->lost;
+        bool routes = false;
+        if (changes) {
+          for (const auto& one : changes->changes) {
+            addresses |= one.subject == NetworkMonitor::Subject::kAddress;
+            routes |= one.subject == NetworkMonitor::Subject::kRoute;
+          }
+        }
+        if (addresses) {
+          if (auto done = refresh_uplinks(); !done) spdlog::error("{}", done.error().text());
+          realize_soon();
+        } else if (routes) {
+          plane_->routes_changed();
+        }
+        watch_network();
+      });
+}
+
+// --- pods ------------------------------------------------------------------------------------------
+
+Result<void> Agent::open_sandboxes() {
+  const auto& own = store_.snapshot().nodes.at(ObjectKey{"", options_.node});
+  SandboxConfig config;
+  config.state_dir = options_.state_dir;
+  config.pod_cidrs = own.pod_cidrs;
+  config.link = link_options();
+  const auto post = [this](std::function<void()> work) { boost::asio::post(loop_, std::move(work)); };
+  WEIR_ASSIGN(sandboxes_, Sandboxes::open(std::move(config), *this, post,
+                                          [](const std::string& text) { spdlog::info("{}", text); }));
+  WEIR_TRY(sandboxes_->restore());
+  restored_ = true;
+  forget_stale_pins();
+  return {};
+}
+
+PodLinkOptions Agent::link_options() const {
+  PodLinkOptions options;
+  options.mtu = uplinks_.pod_mtu;
+  for (const Family family : {Family::kIpv4, Family::kIpv6}) {
+    const Address address = uplinks_.node_address(family);
+    if (!address.is_zero()) options.node_addresses.push_back(address);
+  }
+  return options;
+}
+
+// Pins of links that went while no agent was there.
+void Agent::forget_stale_pins() {
+  std::set<std::string> live;
+  for (const auto& [handle, endpoint] : store_.snapshot().endpoints) live.insert(endpoint.host_ifname);
+  for (const Uplink& device : uplinks_.devices) live.insert(device.name);
+  if (uplinks_.tunnel != 0) live.insert(kTunnelName);
+  for (const std::string& name : plane_->attached()) {
+    if (!live.contains(name)) plane_->detach(name);
+  }
+}
+
+void Agent::collect_dead_soon() {
+  dead_timer_.expires_after(kDeadEvery);
+  dead_timer_.async_wait([this](const auto& error) {
+    if (error) return;
+    sandboxes_->sweep();
+    collect_dead_soon();
+  });
+}
+
+// --- flows -----------------------------------------------------------------------------------------
+
+void Agent::on_event(std::span<const std::byte> event) {
+  flows_.on_event(event);
+  if (event.size() != sizeof(weir_event)) return;
+  const auto* head = reinterpret_cast<const weir_event*>(event.data());
+  if (head->type == WEIR_EVENT_DROP && head->reason == WEIR_DROP_CT_FULL && !table_full_) {
+    table_full_ = true;
+    spdlog::warn("the connection table is full: sweeping with short limits");
+    sweep_soon(0ms);
+  }
+}
+
+// Asleep until the kernel wakes us.
+void Agent::watch_events() {
+  events_ready_.async_wait(boost::asio::posix::stream_descriptor::wait_read,
+                           [this](const auto& error) {
+                             if (!error) poll_events(0);
+                           });
+  plane_->ask_to_wake();
+  if (events_->drain() > 0) {
+    events_ready_.cancel();
+    poll_events(0);
+  }
+}
+
+// Awake: an interrupt per event would cost more than the event.
+void Agent::poll_events(int idle_rounds) {
+  const bool idle = events_->drain() == 0;
+  if (idle && idle_rounds >= kIdlePolls) return watch_events();
+  events_timer_.expires_after(kEventPoll);
+  events_timer_.async_wait([this, next = idle ? idle_rounds + 1 : 0](const auto& error) {
+    if (!error) poll_events(next);
+  });
+}
+
+void Agent::sweep_soon(std::chrono::milliseconds delay) {
+  sweep_timer_.expires_after(delay);
+  sweep_timer_.async_wait([this](const auto& error) {
+    if (!error) sweep_once();
+  });
+}
+
+void Agent::sweep_once() {
+  const bool hurried = std::exchange(table_full_, false);
+  boost::asio::post(sweeper_, [this, hurried] {
+    auto ended = std::make_shared<std::vector<weir_event>>();
+    const auto keep = [&ended](std::span<const std::byte> event) {
+      weir_event copy;
+      std::memcpy(&copy, event.data(), sizeof copy);
+      ended->push_back(copy);
+    };
+    auto done = plane_->sweep(hurried ? kHurriedLimits : kIdleLimits, keep);
+    if (done && hurried) done = plane_->sweep(kHurriedLimits, keep);  // the second pass deletes
+    const std::uint64_t left = plane_->count_connections();
+    boost::asio::post(loop_, [this, ended, left, done, hurried] {
+      if (!done) spdlog::error("{}", done.error().text());
+      for (const weir_event& event : *ended) flows_.on_event(std::as_bytes(std::span(&event, 1)));
+      connections_ = left;
+      sweep_soon(hurried ? kSweepHurried : kSweepEvery);
+    });
+  });
+}
+
+// --- serving ---------------------------------------------------------------------------------------
+
+void Agent::watch_source() {
+  source_ready_.async_wait(boost::asio::posix::stream_descriptor::wait_read,
+                           [this](const auto& error) {
+                             if (error) return;
+                             source_->dispatch();
+                             watch_source();
+                           });
+}
+
+Result<void> Agent::serve() {
+  WEIR_ASSIGN(events_, plane_->read_events([this](auto event) { on_event(event); }));
+  source_ready_.assign(duplicate(source_->fd()));
+  network_ready_.assign(duplicate(monitor_->fd()));
+  events_ready_.assign(duplicate(events_->fd()));
+  watch_source();
+  watch_network();
+  watch_events();
+  sweep_soon(kSweepEvery);
+  collect_dead_soon();
+  WEIR_ASSIGN(api_, api::Server::listen(loop_, options_.run_dir + "/agent.sock", *this));
+  WEIR_ASSIGN(cni_, CniServer::open(loop_, options_.run_dir + "/cni.sock", *sandboxes_));
+  return {};
+}
+
+}  // namespace weir

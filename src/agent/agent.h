@@ -1,0 +1,125 @@
+#pragma once
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/posix/stream_descriptor.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/thread_pool.hpp>
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "agent/options.h"
+#include "agent/uplinks.h"
+#include "api/backend.h"
+#include "api/server.h"
+#include "compile/compile.h"
+#include "dataplane/dataplane.h"
+#include "k8s/directory_source.h"
+#include "observe/flow_recorder.h"
+#include "sandbox/sandbox.h"
+#include "sandbox/server.h"
+#include "state/names.h"
+#include "state/store.h"
+#include "sys/files.h"
+#include "sys/monitor.h"
+
+namespace weir {
+
+// The node agent: the parts of docs/architecture.md and the wires between them. One thread runs all
+// but the sweep, which waits for the kernel on a thread of its own.
+class Agent final : public Sink, public EndpointSink, public api::Backend {
+ public:
+  explicit Agent(AgentOptions options);
+  ~Agent() override;
+
+  // Everything up to serving: returns when pods can be added, or why they cannot.
+  Result<void> start();
+  // Serves until stop().
+  void run() { loop_.run(); }
+  void stop() { loop_.stop(); }
+  boost::asio::io_context& loop() { return loop_; }
+
+  // Sink: what the source of objects says.
+  void change(Change change) override;
+  void synced() override { synced_ = true; }
+  void warning(std::string_view text) override;
+
+  // EndpointSink: what the CNI side has made or is about to unmake.
+  Result<void> publish(const Endpoint& endpoint) override;
+  Result<void> retract(std::uint32_t handle) override;
+
+  // api::Backend
+  api::Version version() override;
+  api::Status status() override;
+  std::vector<api::EndpointInfo> endpoints() override;
+  FlowRecorder& flows() override { return flows_; }
+  std::string metrics() override;
+  Result<std::unique_ptr<api::Capture>> start_capture(const weir_capture_filter& filter,
+                                                      OnPacket on_packet) override;
+
+ private:
+  class RunningCapture;
+  using Clock = std::chrono::steady_clock;
+
+  Result<void> check_machine() const;
+  Result<void> open_source();
+  Result<void> open_network();
+  Result<void> open_sandboxes();
+  Result<void> serve();
+
+  // Desired state -> kernel. Cheap when nothing has changed.
+  Result<void> realize();
+  void realize_soon();
+  Result<void> refresh_uplinks();
+  PodLinkOptions link_options() const;
+  void forget_stale_pins();
+
+  void watch_source();
+  void watch_network();
+  void watch_events();
+  void poll_events(int idle_rounds);
+  void on_event(std::span<const std::byte> event);
+  void sweep_soon(std::chrono::milliseconds delay);
+  void sweep_once();
+  void collect_dead_soon();
+
+  AgentOptions options_;
+  Clock::time_point started_ = Clock::now();
+  boost::asio::io_context loop_{1};
+  boost::asio::thread_pool sweeper_{1};
+
+  std::unique_ptr<LockFile> lock_;
+  std::unique_ptr<Dataplane> plane_;
+  Store store_;
+  Names names_{store_};
+  FlowRecorder flows_;
+  std::unique_ptr<DirectorySource> source_;
+  bool synced_ = false;
+  bool restored_ = false;  // all endpoints of earlier runs are in the store
+  std::unique_ptr<Netlink> netlink_;
+  std::unique_ptr<NetworkMonitor> monitor_;
+  Uplinks uplinks_;
+  NodeConfig config_;
+  std::vector<std::string> conflicts_;
+  std::unique_ptr<Sandboxes> sandboxes_;
+  std::unique_ptr<CniServer> cni_;
+  std::unique_ptr<api::Server> api_;
+  std::unique_ptr<RingReader> events_;
+  bool capturing_ = false;
+
+  boost::asio::posix::stream_descriptor source_ready_{loop_};
+  boost::asio::posix::stream_descriptor network_ready_{loop_};
+  boost::asio::posix::stream_descriptor events_ready_{loop_};
+  boost::asio::steady_timer realize_timer_{loop_};
+  boost::asio::steady_timer events_timer_{loop_};
+  boost::asio::steady_timer sweep_timer_{loop_};
+  boost::asio::steady_timer dead_timer_{loop_};
+  bool realize_pending_ = false;
+  bool table_full_ = false;
+  std::uint64_t connections_ = 0;
+  std::vector<std::string> realize_errors_;
+};
+
+}  // namespace weir

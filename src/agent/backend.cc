@@ -1,0 +1,158 @@
+// What the agent tells of itself.
+#include <fmt/format.h>
+#include <sys/utsname.h>
+
+#include <algorithm>
+
+#include "agent/agent.h"
+#include "base/version.h"
+#include "observe/metrics.h"
+
+namespace weir {
+namespace {
+
+constexpr std::array<const char*, WEIR_HOOKS> kHooks = {"from_pod", "to_pod", "from_net", "to_net"};
+
+const char* drop_name(std::uint32_t reason) {
+  switch (reason) {
+#define WEIR_DROP(name, number, text) \
+  case number:                        \
+    return #name;
+#include "abi/drops.def"
+#undef WEIR_DROP
+    default:
+      return "UNKNOWN";
+  }
+}
+
+std::vector<api::HookTotals> hook_totals(const std::array<weir_metric, WEIR_METRICS>& metrics) {
+  std::vector<api::HookTotals> out;
+  for (std::uint32_t hook = 0; hook < WEIR_HOOKS; ++hook) {
+    const auto at = [&](std::uint32_t outcome) { return metrics[WEIR_METRIC_INDEX(hook, outcome)]; };
+    api::HookTotals totals;
+    totals.hook = kHooks[hook];
+    totals.packets_in = at(WEIR_OUTCOME_IN).packets;
+    totals.bytes_in = at(WEIR_OUTCOME_IN).bytes;
+    totals.forwarded = at(WEIR_OUTCOME_FORWARD).packets;
+    totals.to_stack = at(WEIR_OUTCOME_STACK).packets;
+    for (std::uint32_t reason = 1; reason <= WEIR_DROP_MAX; ++reason) {
+      const auto packets = at(WEIR_OUTCOME_DROP + reason).packets;
+      if (packets != 0) totals.drops.push_back({drop_name(reason), packets});
+    }
+    out.push_back(std::move(totals));
+  }
+  return out;
+}
+
+}  // namespace
+
+// A capture's descriptor in the loop, and the end of both.
+class Agent::RunningCapture final : public api::Capture {
+ public:
+  RunningCapture(Agent& agent, std::unique_ptr<RingReader> reader)
+      : agent_(agent), reader_(std::move(reader)), ready_(agent.loop_, dup(reader_->fd())) {
+    wait();
+  }
+  ~RunningCapture() override {
+    *alive_ = false;
+    agent_.plane_->stop_capture();
+    agent_.capturing_ = false;
+  }
+
+ private:
+  void wait() {
+    ready_.async_wait(boost::asio::posix::stream_descriptor::wait_read,
+                      [this, alive = alive_](const auto& error) {
+                        if (error || !*alive) return;
+                        const auto keep = reader_;  // a callback may end this capture
+                        keep->drain();
+                        if (*alive) wait();
+                      });
+  }
+
+  Agent& agent_;
+  std::shared_ptr<RingReader> reader_;
+  boost::asio::posix::stream_descriptor ready_;
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+};
+
+api::Version Agent::version() {
+  api::Version out;
+  out.version = kVersion;
+  out.build_id = plane_->build();
+  out.node = options_.node;
+  return out;
+}
+
+api::Status Agent::status() {
+  api::Status out;
+  utsname kernel{};
+  uname(&kernel);
+  out.node = options_.node;
+  out.version = kVersion;
+  out.build_id = plane_->build();
+  out.uptime_seconds = static_cast<std::uint64_t>(
+      std::chrono::duration_cast<std::chrono::seconds>(Clock::now() - started_).count());
+  out.kernel = kernel.release;
+  out.attach = "tcx";
+  out.tunnel = uplinks_.tunnel != 0 ? fmt::format("vxlan {}", options_.settings.tunnel_port) : "none";
+  out.adopted = plane_->adopted();
+  out.pod_mtu = uplinks_.pod_mtu;
+  for (const Uplink& up : uplinks_.devices) out.devices.push_back({up.name, up.ifindex, up.mtu, "uplink"});
+  if (uplinks_.tunnel != 0) {
+    out.devices.push_back({kTunnelName, uplinks_.tunnel, uplinks_.pod_mtu, "tunnel"});
+  }
+  for (const PoolUse& pool : sandboxes_->pools()) {
+    out.pools.push_back({pool.range, pool.size, pool.used, pool.resting});
+  }
+  for (const MapUse& map : plane_->map_use(connections_)) {
+    out.maps.push_back({map.name, map.entries, map.capacity});
+  }
+  out.connections = connections_;
+  for (const std::uint64_t lost : plane_->lost()) out.events_lost += lost;
+  out.endpoints = store_.snapshot().endpoints.size();
+  out.hooks = hook_totals(plane_->metrics());
+  out.warnings = plane_->warnings();
+  out.warnings.insert(out.warnings.end(), conflicts_.begin(), conflicts_.end());
+  out.warnings.insert(out.warnings.end(), realize_errors_.begin(), realize_errors_.end());
+  return out;
+}
+
+std::vector<api::EndpointInfo> Agent::endpoints() {
+  std::vector<api::EndpointInfo> out;
+  for (const auto& [handle, endpoint] : store_.snapshot().endpoints) {
+    api::EndpointInfo info;
+    info.namespace_ = endpoint.pod_namespace;
+    info.pod = endpoint.pod_name;
+    const auto pod = store_.snapshot().pods.find(endpoint.pod());
+    if (pod != store_.snapshot().pods.end()) info.workload = pod->second.workload;
+    info.node = options_.node;
+    for (const Address& address : endpoint.addresses) info.addresses.push_back(address.to_string());
+    info.interface = endpoint.host_ifname;
+    info.ifindex = endpoint.host_ifindex;
+    info.mac = to_string(endpoint.mac);
+    info.container_id = endpoint.container_id;
+    out.push_back(std::move(info));
+  }
+  return out;
+}
+
+std::string Agent::metrics() {
+  Totals totals;
+  totals.metrics = plane_->metrics();
+  totals.lost = plane_->lost();
+  for (const MapUse& map : plane_->map_use(connections_)) {
+    totals.maps.push_back({map.name, map.entries, map.capacity});
+  }
+  return metrics_text(totals, flows_.counts());
+}
+
+Result<std::unique_ptr<api::Capture>> Agent::start_capture(const weir_capture_filter& filter,
+                                                           OnPacket on_packet) {
+  if (capturing_) return Error(Code::kExists, "another capture is running on this node");
+  WEIR_ASSIGN(auto reader, plane_->start_capture(filter, std::move(on_packet)));
+  capturing_ = true;
+  return std::unique_ptr<api::Capture>(std::make_unique<RunningCapture>(*this, std::move(reader)));
+}
+
+}  // namespace weir

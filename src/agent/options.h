@@ -1,0 +1,24 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "dataplane/settings.h"
+
+namespace weir {
+
+struct AgentOptions {
+  std::string node;
+  std::string run_dir = "/run/weir";
+  std::string state_dir = "/var/lib/weir";
+  std::string bpffs = "/sys/fs/bpf/weir";
+  std::string objects;
+  std::vector<std::string> devices;  // empty: all links with a default route
+  std::string log_level = "info";
+  Settings settings;
+};
+
+// Exits with usage or help when argv asks for that.
+AgentOptions parse_agent_options(int argc, char** argv);
+
+}  // namespace weir

@@ -1,0 +1,47 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "abi/device.h"
+#include "base/address.h"
+#include "base/result.h"
+#include "dataplane/settings.h"
+#include "state/entries.h"
+#include "sys/netlink.h"
+
+namespace weir {
+
+struct Uplink {
+  std::string name;
+  std::uint32_t ifindex = 0;
+  std::uint32_t mtu = 0;
+  std::vector<Address> addresses;
+};
+
+inline constexpr const char* kTunnelName = "weir_vxlan";
+
+// How this node reaches others: what the kernel has, read anew each time.
+struct Uplinks {
+  std::vector<Uplink> devices;
+  std::uint32_t tunnel = 0;       // ifindex; 0: none
+  std::uint32_t pod_mtu = 1500;   // what fits into every way out
+  std::vector<Address> addresses;  // all of this host's
+
+  // Rows of weir_device.
+  std::map<std::uint32_t, weir_device> rows() const;
+  // The address that this node's tunnel ends at, or its first.
+  Address node_address(Family family) const;
+};
+
+// names: empty for all links with a default route. Makes the tunnel device when settings want it.
+Result<Uplinks> find_uplinks(Netlink& netlink, const std::vector<std::string>& names,
+                             const Settings& settings);
+
+// The host's own routes to other nodes' pods.
+Result<void> set_kernel_routes(Netlink& netlink, const std::map<Cidr, NodeRoute>& routes,
+                               const Uplinks& uplinks);
+
+}  // namespace weir
