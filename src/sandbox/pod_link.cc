@@ -127,21 +127,20 @@ Result<Link> check_link(Netlink& netlink, const std::string& name, const LinkAdd
   return link;
 }
 
-Result<void> check_node(Netlink& node, const Endpoint& endpoint, const PodLinkOptions& options) {
-  WEIR_ASSIGN(const auto link,
-              check_link(node, endpoint.host_ifname, kGatewayLinkAddress, options.mtu));
+Result<void> check_node(Netlink& node, const Endpoint& endpoint, std::uint32_t mtu) {
+  WEIR_ASSIGN(const auto link, check_link(node, endpoint.host_ifname, kGatewayLinkAddress, mtu));
   if (link.index != endpoint.host_ifindex) return Error(Code::kInvalid, "is another link");
   Expected expected;
   for (const auto& address : endpoint.addresses) {
     expected.neighbours.emplace_back(address, endpoint.mac);
-    expected.routes.push_back(host_route(endpoint, address, options));
+    expected.routes.push_back(host_route(endpoint, address, {}));
   }
   return check_side(node, link, expected);
 }
 
-Result<void> check_pod(const Netns& pod, const Endpoint& endpoint, const PodLinkOptions& options) {
+Result<void> check_pod(const Netns& pod, const Endpoint& endpoint, std::uint32_t mtu) {
   WEIR_ASSIGN(auto netlink, Netlink::open_in(pod));
-  WEIR_ASSIGN(const auto link, check_link(netlink, endpoint.ifname, endpoint.mac, options.mtu));
+  WEIR_ASSIGN(const auto link, check_link(netlink, endpoint.ifname, endpoint.mac, mtu));
   if (link.peer_index != endpoint.host_ifindex) {
     return Error(Code::kInvalid, "has another peer");
   }
@@ -171,11 +170,11 @@ Result<void> create_pod_link(Netlink& node, const Netns& pod, const Endpoint& en
 }
 
 Result<void> check_pod_link(Netlink& node, const Netns& pod, const Endpoint& endpoint,
-                            const PodLinkOptions& options) {
-  if (auto fault = check_node(node, endpoint, options); !fault) {
+                            std::uint32_t mtu) {
+  if (auto fault = check_node(node, endpoint, mtu); !fault) {
     return fault.error().within("link " + endpoint.host_ifname);
   }
-  if (auto fault = check_pod(pod, endpoint, options); !fault) {
+  if (auto fault = check_pod(pod, endpoint, mtu); !fault) {
     return fault.error().within(fmt::format("{} in the pod", endpoint.ifname));
   }
   return {};

@@ -27,6 +27,6 @@ Result<void> create_pod_link(Netlink& node, const Netns& pod, const Endpoint& en
 
 // Everything create_pod_link made is still there; else an Error names what is not.
 Result<void> check_pod_link(Netlink& node, const Netns& pod, const Endpoint& endpoint,
-                            const PodLinkOptions& options);
+                            std::uint32_t mtu);
 
 }  // namespace weir

@@ -41,6 +41,7 @@ Json to_json(const Record& record) {
   for (const auto& address : e.addresses) addresses.push_back(address.to_string());
   return {{"network", record.network},
           {"deleting", record.deleting},
+          {"mtu", record.mtu},
           {"handle", e.handle},
           {"container_id", e.container_id},
           {"ifname", e.ifname},
@@ -60,6 +61,7 @@ Result<Record> from_json(const Json& json) {
   Endpoint& e = record.endpoint;
   json.at("network").get_to(record.network);
   json.at("deleting").get_to(record.deleting);
+  json.at("mtu").get_to(record.mtu);
   json.at("handle").get_to(e.handle);
   json.at("container_id").get_to(e.container_id);
   json.at("ifname").get_to(e.ifname);

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 
@@ -14,6 +15,7 @@ namespace weir {
 struct Record {
   std::string network;
   Endpoint endpoint;
+  std::uint32_t mtu = 0;  // the link's: the node's may have changed since
   bool deleting = false;  // DEL has begun
 
   cni::AttachmentId id() const { return {endpoint.container_id, endpoint.ifname}; }

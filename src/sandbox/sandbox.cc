@@ -127,10 +127,9 @@ void Sandboxes::add(const cni::Request& request, const Answer& answer) {
 void Sandboxes::add_again(const cni::Request& request, const Netns& netns, const Record& record,
                           const Answer& answer) {
   const Endpoint& endpoint = record.endpoint;
-  const auto intact = check_pod_link(netlink_, netns, endpoint, config_.link);
+  const auto intact = check_pod_link(netlink_, netns, endpoint, record.mtu);
   if (intact && !record.deleting && endpoint.netns == request.netns) {
-    const auto result =
-        cni::add_result(request.version, endpoint, config_.link.mtu, request.previous);
+    const auto result = cni::add_result(request.version, endpoint, record.mtu, request.previous);
     return result ? answer(cni::success_answer(*result)) : fail(request, result.error(), answer);
   }
   const bool link_gone = !find_link(netlink_, endpoint.host_ifname);
@@ -153,7 +152,7 @@ void Sandboxes::add_new(const cni::Request& request, const Netns& netns, const A
     release(request.id.owner());
     return fail(request, failure_of(endpoint.error()), answer);
   }
-  const Record record{request.network, *endpoint, false};
+  const Record record{request.network, *endpoint, config_.link.mtu, false};
   const auto result = attach(request, netns, record);
   if (!result) return undo(request, *endpoint, result.error(), answer);
   records_.emplace(request.id, record);
@@ -202,7 +201,7 @@ std::expected<std::string, cni::Failure> Sandboxes::attach(const cni::Request& r
                                                            const Netns& netns,
                                                            const Record& record) {
   const auto result =
-      cni::add_result(request.version, record.endpoint, config_.link.mtu, request.previous);
+      cni::add_result(request.version, record.endpoint, record.mtu, request.previous);
   if (!result) return result;
   const auto created = create_pod_link(netlink_, netns, record.endpoint, config_.link);
   if (!created) return std::unexpected(failure_of(created.error()));
@@ -237,7 +236,7 @@ void Sandboxes::check(const cni::Request& request, const Answer& answer) {
   if (const auto fault = cni::previous_fault(endpoint, request.previous)) {
     return fail(request, *fault, answer);
   }
-  const auto intact = check_pod_link(netlink_, *netns, endpoint, config_.link);
+  const auto intact = check_pod_link(netlink_, *netns, endpoint, found->second.mtu);
   if (!intact) return fail(request, {cni::kInternalError, intact.error().text(), {}}, answer);
   answer(cni::success_answer("{}"));
 }
