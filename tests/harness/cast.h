@@ -1,0 +1,84 @@
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string>
+
+#include "base/address.h"
+
+namespace weir {
+
+using Mac = std::array<std::uint8_t, 6>;
+
+// Links of the test's network namespace.
+inline constexpr std::uint32_t kLinkA = 101;  // pod_a's, host side
+inline constexpr std::uint32_t kLinkB = 102;
+inline constexpr std::uint32_t kLinkSpare = 103;  // where a pod can move to
+inline constexpr std::uint32_t kUplink = 104;
+inline constexpr std::uint32_t kTunnel = 105;
+
+inline constexpr Mac kMacA = {0x02, 0, 0, 0, 0, 0x0a};
+inline constexpr Mac kMacB = {0x02, 0, 0, 0, 0, 0x0b};
+inline constexpr Mac kMacSpare = {0x02, 0, 0, 0, 0, 0x0c};
+inline constexpr Mac kMacLink = {0xee, 0xee, 0xee, 0xee, 0xee, 0xee};
+inline constexpr Mac kMacTunnel = {0xee, 0xee, 0xee, 0xee, 0xee, 0x01};
+inline constexpr Mac kMacOther = {0x02, 0, 0, 0, 0, 0xff};
+
+// The actors of every packet test, in one family. Two nodes: `node`, where the programs run, and
+// `node_r`; the uplink has node's address.
+struct Cast {
+  Family family;
+  Address pod_a, pod_b;   // pods of node
+  Address pod_gone;       // in node's range, no such pod
+  Address pod_r, pod_r2;  // pods of node_r
+  Address node, node_r;
+  Address gateway;  // on the uplink, way to the outside
+  Address outside, outside_2;
+  Address router;  // somewhere on the way
+  Address multicast;
+  Cidr pods, pods_r;
+
+  bool v4() const { return family == Family::kIpv4; }
+};
+
+inline Address addr(const char* text) { return Address::parse(text).value(); }
+
+inline const Cast& cast_of(Family family) {
+  static const Cast v4 = {
+      .family = Family::kIpv4,
+      .pod_a = addr("10.244.1.10"),
+      .pod_b = addr("10.244.1.11"),
+      .pod_gone = addr("10.244.1.99"),
+      .pod_r = addr("10.244.2.20"),
+      .pod_r2 = addr("10.244.2.21"),
+      .node = addr("172.30.0.1"),
+      .node_r = addr("172.30.0.2"),
+      .gateway = addr("172.30.0.254"),
+      .outside = addr("198.51.100.7"),
+      .outside_2 = addr("198.51.100.8"),
+      .router = addr("203.0.113.1"),
+      .multicast = addr("224.0.0.251"),
+      .pods = Cidr::parse("10.244.1.0/24").value(),
+      .pods_r = Cidr::parse("10.244.2.0/24").value(),
+  };
+  static const Cast v6 = {
+      .family = Family::kIpv6,
+      .pod_a = addr("fd00:244:1::10"),
+      .pod_b = addr("fd00:244:1::11"),
+      .pod_gone = addr("fd00:244:1::99"),
+      .pod_r = addr("fd00:244:2::20"),
+      .pod_r2 = addr("fd00:244:2::21"),
+      .node = addr("fd00:30::1"),
+      .node_r = addr("fd00:30::2"),
+      .gateway = addr("fd00:30::fe"),
+      .outside = addr("2001:db8:99::7"),
+      .outside_2 = addr("2001:db8:99::8"),
+      .router = addr("2001:db8:1::1"),
+      .multicast = addr("ff02::fb"),
+      .pods = Cidr::parse("fd00:244:1::/64").value(),
+      .pods_r = Cidr::parse("fd00:244:2::/64").value(),
+  };
+  return family == Family::kIpv4 ? v4 : v6;
+}
+
+}  // namespace weir
