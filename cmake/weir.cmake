@@ -68,6 +68,27 @@ function(weir_test name)
     PROPERTIES LABELS ${arg_LABEL} TIMEOUT 300)
 endfunction()
 
+# weir_fuzz(name SOURCES ... DEPS ...): a libFuzzer program that ./test runs for some seconds from the
+# inputs in seeds/<name>/ of this folder. Only clang has libFuzzer: preset fuzz.
+function(weir_fuzz name)
+  if(NOT CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
+    return()
+  endif()
+  cmake_parse_arguments(arg "" "" "SOURCES;DEPS" ${ARGN})
+  set(found ${CMAKE_CURRENT_BINARY_DIR}/${name}.corpus)
+  file(MAKE_DIRECTORY ${found})
+  add_executable(${name} ${arg_SOURCES})
+  target_link_libraries(${name} PRIVATE ${arg_DEPS})
+  target_link_options(${name} PRIVATE -fsanitize=fuzzer)
+  weir_options(${name})
+  add_dependencies(tests_fuzz ${name})
+  add_test(NAME tests/fuzz/${name}
+    COMMAND ${name} -max_total_time=10 -timeout=5 -rss_limit_mb=1024 -print_final_stats=1
+      -artifact_prefix=${CMAKE_CURRENT_BINARY_DIR}/${name}. ${found}
+      ${CMAKE_CURRENT_SOURCE_DIR}/seeds/${name})
+  set_tests_properties(tests/fuzz/${name} PROPERTIES LABELS fuzz TIMEOUT 120)
+endfunction()
+
 # weir_bpf(name): <name>.bpf.c in this folder -> object, skeleton, target weir_bpf_<name> whose users
 # may `#include "<name>.skel.h"`.
 function(weir_bpf name)

@@ -26,7 +26,7 @@ BUILDS = {
     "compile": ("dev", ["tests_compile"]),
     "packet": ("release", ["tests_packet"]),
     "net": ("release", ["programs", "tests_net"]),
-    "cni": ("release", ["programs"]),
+    "cni": ("release", ["programs", "tests_net"]),
     "fuzz": ("fuzz", ["tests_fuzz"]),
 }
 
@@ -88,7 +88,7 @@ def tests_of(kind, pattern):
         return
     if kind != "cni":
         preset = BUILDS[kind][0]
-        jobs = 1 if kind in ("net", "fuzz") else os.cpu_count()
+        jobs = 1 if kind == "net" else os.cpu_count()
         yield from ctest.run(kind, pattern, ROOT / "build" / preset, jobs)
     if kind in ("net", "cni"):
         logs = ROOT / "build" / "logs"

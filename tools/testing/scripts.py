@@ -74,6 +74,8 @@ def what_is_left(before):
 
 def environment(root, folder):
     """What a script may rely on; docs/testing.md tells it."""
-    bin_folder = root / "build" / "release" / "bin"
-    return dict(os.environ, WEIR_ROOT=str(root), WEIR_BIN=str(bin_folder), WEIR_TMP=folder,
+    build = root / "build" / "release"
+    bin_folder = build / "bin"
+    return dict(os.environ, WEIR_ROOT=str(root), WEIR_BUILD=str(build), WEIR_BIN=str(bin_folder),
+                WEIR_TMP=folder,
                 PATH=f"{bin_folder}:{os.environ['PATH']}:/usr/sbin:/sbin")
