@@ -35,8 +35,9 @@ struct CaptureRequest {
   std::optional<ObjectKey> pod;
   std::optional<Address> address;
   std::optional<Address> peer;
-  std::uint16_t port = 0;
-  std::uint16_t peer_port = 0;
+  std::uint16_t port = 0;       // of the end `address`
+  std::uint16_t peer_port = 0;  // of the other
+  bool port_of_any = false;     // of either end: one port was given beside a pod
   std::uint8_t protocol = 0;
   std::uint16_t snap = 2048;
   std::uint64_t packets = 1000;

@@ -4,8 +4,10 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include "abi/capture.h"
@@ -13,6 +15,14 @@
 #include "observe/wall_clock.h"
 
 namespace weir {
+
+// An element of the ring buffer weir_capture.
+struct Captured {
+  weir_captured header;
+  std::span<const std::byte> frame;
+};
+// Nothing when the record is shorter than it says.
+std::optional<Captured> split_captured(std::span<const std::byte> record);
 
 // Elements of the ring buffer weir_capture -> pcapng, one interface per (link, hook).
 class CaptureWriter {
@@ -23,8 +33,9 @@ class CaptureWriter {
   CaptureWriter(LinkName link_name, EndName end_name, WallClock clock = {});
 
   void append_start(std::string& out, std::string_view node);
-  // record: struct weir_captured and its bytes. False: malformed, nothing was appended.
-  bool append(std::span<const std::byte> record, std::string& out);
+  // record: struct weir_captured and its bytes. A note ends the packet's comment. False: malformed,
+  // nothing was appended.
+  bool append(std::span<const std::byte> record, std::string& out, std::string_view note = {});
 
  private:
   std::uint32_t interface_of(const weir_captured& header, std::string& out);
