@@ -1,5 +1,5 @@
 """./test [KIND [PATTERN]]: runs the tests of all kinds, or of one; PATTERN is a regular expression
-that the test's name must contain. KIND: lint, unit, compile, packet, net, cni, fuzz.
+that the test's name must contain. KIND: lint, unit, compile, packet, net, fuzz.
 
 The last line is `N passed, N failed, N skipped`; the exit status is 0 when none failed."""
 
@@ -18,7 +18,7 @@ import scripts
 from result import FAILED, Result, Tally, show
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-KINDS = ("lint", "unit", "compile", "packet", "net", "cni", "fuzz")
+KINDS = ("lint", "unit", "compile", "packet", "net", "fuzz")
 # kind -> preset and targets that must be built for it
 BUILDS = {
     "lint": ("dev", ["skeletons"]),
@@ -26,7 +26,6 @@ BUILDS = {
     "compile": ("dev", ["tests_compile"]),
     "packet": ("release", ["tests_packet"]),
     "net": ("release", ["programs", "tests_net"]),
-    "cni": ("release", ["programs", "tests_net"]),
     "fuzz": ("fuzz", ["tests_fuzz"]),
 }
 
@@ -86,22 +85,21 @@ def tests_of(kind, pattern):
     if kind == "lint":
         yield from scripts.run_lints(chosen(lints(), pattern), ROOT)
         return
-    if kind != "cni":
-        preset = BUILDS[kind][0]
-        jobs = 1 if kind == "net" else os.cpu_count()
-        yield from ctest.run(kind, pattern, ROOT / "build" / preset, jobs)
-    if kind in ("net", "cni"):
+    preset = BUILDS[kind][0]
+    jobs = 1 if kind == "net" else os.cpu_count()
+    yield from ctest.run(kind, pattern, ROOT / "build" / preset, jobs)
+    if kind == "net":
         logs = ROOT / "build" / "logs"
         logs.mkdir(parents=True, exist_ok=True)
-        yield from scripts.run_scripts(chosen(programs(kind), pattern), ROOT, logs)
+        yield from scripts.run_scripts(chosen(net_scripts(), pattern), ROOT, logs)
 
 
 def lints():
     return sorted([*ROOT.glob("tools/check_*"), *ROOT.glob("tools/tests/*_test.*")])
 
 
-def programs(kind):
-    return sorted(path for path in (ROOT / "tests" / kind).glob("*_test.*")
+def net_scripts():
+    return sorted(path for path in (ROOT / "tests" / "net").glob("*_test.*")
                   if path.suffix in (".sh", ".py"))
 
 
