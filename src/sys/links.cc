@@ -143,6 +143,12 @@ void replace_route(Batch& batch, const Route& route) {
                     fmt::format("set route to {}", route.destination.to_string()));
 }
 
+void add_route(Batch& batch, const Route& route) {
+  add_route_message(batch, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL, route,
+                    fmt::format("add route to {}", route.destination.to_string()));
+  batch.tolerate(EEXIST);
+}
+
 void delete_route(Batch& batch, const Route& route) {
   add_route_message(batch, RTM_DELROUTE, 0, route,
                     fmt::format("delete route to {}", route.destination.to_string()));

@@ -56,6 +56,8 @@ struct Route {
   friend bool operator==(const Route&, const Route&) = default;
 };
 void replace_route(Batch& batch, const Route& route);
+// One to the same destination that is there already stays, and is success.
+void add_route(Batch& batch, const Route& route);
 void delete_route(Batch& batch, const Route& route);
 
 }  // namespace request
