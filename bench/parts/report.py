@@ -39,8 +39,8 @@ def traffic_summary(results, busy):
 def traffic_table(summary, titles):
     lines = []
     for family, kinds in summary.items():
-        lines.append(f"{family:28}" + "".join(f"{LABELS[kind]:>20}{'÷ raw':>8}{'±':>5}"
-                     for kind in kinds))
+        lines.append(f"{family:28}" + "".join(
+            f"{LABELS[kind]:>20}{'÷ raw':>8}{'±':>5}" for kind in kinds))
         for name, title in titles.items():
             row = f"  {title:26}"
             for kind in kinds:
