@@ -26,12 +26,12 @@ ServicePort read_port(const Value& item) {
   return out;
 }
 
+// "" is an address not yet given, "None" says that there will be none.
 void add_cluster_ip(const Value& item, Service& out) {
-  if (!item.is_text() || (item.text() != "None" && !item.text().empty())) {
-    if (const auto address = item.address()) out.cluster_ips.push_back(*address);
-  } else if (item.text() == "None") {
-    out.headless = true;
-  }
+  const bool is_none = item.is_text() && item.text() == "None";
+  if (is_none) out.headless = true;
+  if (is_none || (item.is_text() && item.text().empty())) return;
+  if (const auto address = item.address()) out.cluster_ips.push_back(*address);
 }
 
 ServiceType type_of(const Value& type) {
@@ -53,6 +53,7 @@ Service read_service(const Value& object) {
   spec["ports"].for_each([&out](const Value& item) { out.ports.push_back(read_port(item)); });
   spec["clusterIPs"].for_each([&out](const Value& item) { add_cluster_ip(item, out); });
   if (out.cluster_ips.empty() && !out.headless) add_cluster_ip(spec["clusterIP"], out);
+  if (out.headless && !out.cluster_ips.empty()) spec["clusterIPs"].wrong("None stands alone");
   out.type = type_of(spec["type"]);
   return out;
 }

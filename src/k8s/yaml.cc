@@ -101,14 +101,14 @@ class Builder final : public YAML::EventHandler {
   }
   void OnSequenceStart(const YAML::Mark& mark, const std::string&, YAML::anchor_t anchor,
                        YAML::EmitterStyle::value) override {
-    open(mark, anchor, Yaml::Type::kList);
+    begin(mark, anchor, Yaml::Type::kList);
   }
   void OnMapStart(const YAML::Mark& mark, const std::string&, YAML::anchor_t anchor,
                   YAML::EmitterStyle::value) override {
-    open(mark, anchor, Yaml::Type::kMap);
+    begin(mark, anchor, Yaml::Type::kMap);
   }
-  void OnSequenceEnd() override { close(); }
-  void OnMapEnd() override { close(); }
+  void OnSequenceEnd() override { end(); }
+  void OnMapEnd() override { end(); }
   void OnAlias(const YAML::Mark& mark, YAML::anchor_t anchor) override {
     if (error_) return;
     const auto it = anchors_.find(anchor);
@@ -148,7 +148,7 @@ class Builder final : public YAML::EventHandler {
     finish(std::move(value), anchor);
   }
 
-  void open(const YAML::Mark& mark, YAML::anchor_t anchor, Yaml::Type type) {
+  void begin(const YAML::Mark& mark, YAML::anchor_t anchor, Yaml::Type type) {
     if (error_ || !spend(mark.line + 1, 1)) return;
     if (open_.size() >= kMaxYamlDepth) return too_deep(mark.line + 1);
     open_.push_back({{.type = type, .line = mark.line + 1, .text = {}, .items = {}, .keys = {}},
@@ -157,7 +157,7 @@ class Builder final : public YAML::EventHandler {
                      std::nullopt});
   }
 
-  void close() {
+  void end() {
     if (error_ || open_.empty()) return;
     Open done = std::move(open_.back());
     open_.pop_back();
