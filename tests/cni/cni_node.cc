@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/signal_set.hpp>
@@ -29,6 +30,18 @@ class EndpointFiles : public EndpointSink {
     std::string content = endpoint.host_ifname;
     for (const auto& address : endpoint.addresses) content += " " + address.to_string();
     return write_file_atomic(path(endpoint.handle), content);
+  }
+
+  // As the agent does with its maps after a restart.
+  Result<void> keep_only(const std::vector<Endpoint>& endpoints) const {
+    WEIR_ASSIGN(const auto names, list_dir(state_ + "/endpoints"));
+    for (const auto& name : names) {
+      const bool lives = std::ranges::any_of(endpoints, [&name](const Endpoint& endpoint) {
+        return std::to_string(endpoint.handle) == name;
+      });
+      if (!lives) WEIR_TRY(remove_file(state_ + "/endpoints/" + name));
+    }
+    return {};
   }
 
   Result<void> retract(std::uint32_t handle) override {
@@ -61,6 +74,7 @@ class Node {
     const auto note = [](const std::string& text) { fmt::print(stderr, "{}\n", text); };
     WEIR_ASSIGN(sandboxes_, Sandboxes::open(config_, sink_, post, note));
     WEIR_TRY(sandboxes_->restore());
+    WEIR_TRY(sink_.keep_only(sandboxes_->endpoints()));
     WEIR_ASSIGN(const auto server, CniServer::open(io_, run_ + "/cni.sock", *sandboxes_));
     signals_.async_wait([this](boost::system::error_code, int) { io_.stop(); });
     sweep_on_signal();
