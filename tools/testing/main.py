@@ -53,6 +53,12 @@ def main():
     return 1 if tally.failed() or not tally.results else 0
 
 
+def on_sigterm(_number, _frame):
+    """Ends as Ctrl-C does, which a terminal sends to all our processes at once."""
+    processes.end_own_session()
+    raise KeyboardInterrupt
+
+
 def interrupted(before):
     processes.kill_leftovers()
     print("\ninterrupted")
@@ -109,5 +115,5 @@ def chosen(paths, pattern):
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as Ctrl-C does
+    signal.signal(signal.SIGTERM, on_sigterm)
     sys.exit(main())

@@ -59,6 +59,17 @@ def leftovers(patience):
         time.sleep(0.05)
 
 
+def end_own_session():
+    """SIGTERM to all descendants but the scripts, which have sessions of their own: run() ends
+    those."""
+    for pid, _name in descendants(os.getpid()):
+        try:
+            if os.getsid(pid) == os.getsid(0):
+                os.kill(pid, signal.SIGTERM)
+        except ProcessLookupError:
+            pass
+
+
 def kill_leftovers():
     for _ in range(100):
         alive = descendants(os.getpid())

@@ -83,9 +83,11 @@ class Scripts(unittest.TestCase):
 
 class Leaks(unittest.TestCase):
     def test_tells_what_came_and_what_went(self):
-        before = {"link": {"lo", "eth0"}}
-        self.assertEqual(leaks.difference(before, {"link": {"lo", "veth1"}}),
-                         ["left behind: link veth1", "gone: link eth0"])
+        before = {"link": {"lo", "eth0"}, "mount": {"/", "/old"}}
+        after = {"link": {"lo", "veth1"}, "mount": {"/", "/new"}}
+        self.assertEqual(leaks.difference(before, after),
+                         ["left behind: link veth1", "gone: link eth0",
+                          "left behind: mount /new"])
 
     def test_the_same_picture_twice_is_no_difference(self):
         self.assertEqual(set(leaks.picture()), set(leaks.picture()))
