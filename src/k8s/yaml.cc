@@ -3,6 +3,7 @@
 #include "k8s/yaml.h"
 
 #include <fmt/format.h>
+#include <yaml-cpp/depthguard.h>
 #include <yaml-cpp/eventhandler.h>
 #include <yaml-cpp/exceptions.h>
 #include <yaml-cpp/mark.h>
@@ -76,6 +77,14 @@ std::size_t depth_of(const Yaml& value) {
   return depth + 1;
 }
 
+std::string too_deep() { return fmt::format("is nested deeper than {}", kMaxYamlDepth); }
+
+// The scanner keeps some 250 bytes for each of these before the first event comes.
+bool has_too_many_marks(std::string_view text) {
+  const auto is_mark = [](char c) { return c == '[' || c == '{' || c == ','; };
+  return std::ranges::count_if(text, is_mark) > static_cast<std::ptrdiff_t>(4 * kMaxYamlValues);
+}
+
 // Builds one document. After the first error it only waits for the end: the parser offers no other
 // way to stop it.
 class Builder final : public YAML::EventHandler {
@@ -114,7 +123,7 @@ class Builder final : public YAML::EventHandler {
     const auto it = anchors_.find(anchor);
     if (it == anchors_.end()) return fail(mark.line + 1, "an alias may not be part of itself");
     if (!spend(mark.line + 1, count_values(it->second))) return;
-    if (open_.size() + depth_of(it->second) > kMaxYamlDepth) return too_deep(mark.line + 1);
+    if (open_.size() + depth_of(it->second) > kMaxYamlDepth) return fail(mark.line + 1, too_deep());
     add(it->second);
   }
 
@@ -133,7 +142,6 @@ class Builder final : public YAML::EventHandler {
   void fail(int line, std::string text) {
     if (!error_) error_ = YamlError{line, std::move(text)};
   }
-  void too_deep(int line) { fail(line, fmt::format("is nested deeper than {}", kMaxYamlDepth)); }
 
   bool spend(int line, std::size_t values) {
     values_ += values;
@@ -150,7 +158,7 @@ class Builder final : public YAML::EventHandler {
 
   void begin(const YAML::Mark& mark, YAML::anchor_t anchor, Yaml::Type type) {
     if (error_ || !spend(mark.line + 1, 1)) return;
-    if (open_.size() >= kMaxYamlDepth) return too_deep(mark.line + 1);
+    if (open_.size() >= kMaxYamlDepth) return fail(mark.line + 1, too_deep());
     open_.push_back({{.type = type, .line = mark.line + 1, .text = {}, .items = {}, .keys = {}},
                      anchor,
                      {},
@@ -230,6 +238,10 @@ const Yaml* Yaml::find(std::string_view key) const {
 YamlFile parse_yaml(std::string_view text) {
   YamlFile out;
   std::size_t values = 0;
+  if (has_too_many_marks(text)) {
+    out.error = YamlError{1, "has more brackets and commas than any manifest"};
+    return out;
+  }
   try {
     std::istringstream stream{std::string(text)};
     YAML::Parser parser(stream);
@@ -246,6 +258,8 @@ YamlFile parse_yaml(std::string_view text) {
       }
       if (!more) return out;
     }
+  } catch (const YAML::DeepRecursion& e) {
+    out.error = YamlError{std::max(e.mark.line, 0) + 1, too_deep()};
   } catch (const YAML::Exception& e) {
     out.error = YamlError{std::max(e.mark.line, 0) + 1, "not YAML: " + e.msg};
   } catch (const std::exception& e) {
