@@ -68,6 +68,8 @@ static __always_inline enum weir_drop parse_l4(struct __sk_buff* skb, struct pac
   const bool tcp = pkt->proto == IPPROTO_TCP;
   const bool icmp = pkt->proto == (pkt->ipv4 ? IPPROTO_ICMP : IPPROTO_ICMPV6);
   if (!tcp && !icmp && pkt->proto != IPPROTO_UDP) return WEIR_DROP_NONE;
+  /* The mask is for the verifier; what it would cut off would be judged by the wrong bytes. */
+  if (pkt->l4_offset > 0x1ff) return WEIR_DROP_MALFORMED;
   const __u32 offset = pkt->l4_offset & 0x1ff;
   const __u32 need = tcp ? 20 : 8;
   if (!parse_reach(skb, offset + need)) return WEIR_DROP_MALFORMED;
