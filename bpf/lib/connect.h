@@ -79,9 +79,10 @@ static __always_inline enum weir_drop path_from_pod(struct __sk_buff* skb, const
 static __always_inline enum weir_drop connect_from_pod(struct __sk_buff* skb, struct packet* pkt,
                                                        const struct ends* ends,
                                                        struct paths* paths) {
+  /* What stays on the link goes nowhere, whoever sent it. */
+  if (addr_is_multicast(&pkt->dst)) return WEIR_DROP_LINK_MULTICAST;
   /* A pod may only speak with its own address, by its own link. */
   if (!ends->src_local || pkt->src_ep.ifindex != skb->ifindex) return WEIR_DROP_SPOOFED;
-  if (addr_is_multicast(&pkt->dst)) return WEIR_DROP_LINK_MULTICAST;
   path_to_endpoint(&paths->back, &pkt->src_ep);
   if (ends->dst_local) {
     path_to_endpoint(&paths->there, &pkt->dst_ep);
@@ -142,6 +143,7 @@ static __always_inline enum weir_drop connect_from_net(struct __sk_buff* skb, st
 static __always_inline enum weir_drop connect_to_pod(struct __sk_buff* skb, struct packet* pkt,
                                                      const struct ends* ends,
                                                      struct paths* paths) {
+  if (addr_is_multicast(&pkt->dst)) return WEIR_DROP_LINK_MULTICAST;
   if (!ends->dst_local || pkt->dst_ep.ifindex != skb->ifindex) return WEIR_DROP_POD_UNKNOWN;
   path_to_endpoint(&paths->there, &pkt->dst_ep);
   paths->back.in_ifindex = pkt->dst_ep.ifindex;
@@ -171,12 +173,16 @@ static __always_inline void ct_init(const struct packet* pkt, const struct weir_
   ct->flags = opener_hi ? WEIR_CT_OPENER_HI : 0;
 }
 
+/* A DIRECT path's next hop may have changed without a version. */
+static __always_inline bool same_path(const struct weir_ct_path* a, const struct weir_ct_path* b) {
+  return a->out == b->out && a->version == b->version && a->out_ifindex == b->out_ifindex &&
+         a->in_ifindex == b->in_ifindex && a->mtu == b->mtu && a->out != WEIR_OUT_DIRECT;
+}
+
 static __always_inline bool same_back(const struct packet* pkt, const struct paths* paths,
                                       const struct weir_ct* ct) {
   if (READ_ONCE(ct->flags) & (WEIR_CT_NAT | WEIR_CT_NAT_REPLY)) return true;
-  const struct weir_ct_path* path = pkt->from_hi ? &ct->path[0] : &ct->path[1];
-  return path->out == paths->back.out && path->version == paths->back.version &&
-         path->out != WEIR_OUT_DIRECT;
+  return same_path(pkt->from_hi ? &ct->path[0] : &ct->path[1], &paths->back);
 }
 
 /* A stale entry gets the paths of this epoch. One CPU rewrites; the others use their own decision for
@@ -185,10 +191,9 @@ static __always_inline void paths_refresh(const struct packet* pkt, const struct
                                           struct weir_ct* ct) {
   const __u64 old = READ_ONCE(ct->epoch);
   if (old == 0 || old > pkt->epoch) return;
-  const struct weir_ct_path* path = pkt->from_hi ? &ct->path[1] : &ct->path[0];
   /* Nothing has changed behind either end: stamp the epoch, leave the paths to their readers. */
-  if (path->out == paths->there.out && path->version == paths->there.version &&
-      path->out != WEIR_OUT_DIRECT && same_back(pkt, paths, ct)) {
+  if (same_path(pkt->from_hi ? &ct->path[1] : &ct->path[0], &paths->there) &&
+      same_back(pkt, paths, ct)) {
     __sync_val_compare_and_swap(&ct->epoch, old, pkt->epoch);
     return;
   }
@@ -293,7 +298,7 @@ SHARED int ct_reopen(struct packet* pkt, struct weir_ct* old) {
   const __u32 state = READ_ONCE(old->state);
   if (state == WEIR_CT_DEAD || __sync_val_compare_and_swap(&old->state, state, WEIR_CT_DEAD) != state)
     return 0;
-  ct_event(pkt, ct_books(old), WEIR_EVENT_ENDED);
+  ct_event(pkt, old, WEIR_EVENT_ENDED);
   if (READ_ONCE(old->flags) & (WEIR_CT_NAT | WEIR_CT_NAT_REPLY)) {
     struct weir_ct_key peer = old->peer;
     bpf_map_delete_elem(&weir_ct, &peer);
@@ -305,6 +310,8 @@ SHARED int ct_reopen(struct packet* pkt, struct weir_ct* old) {
 /* The answer's half of a translated connection: its pod stands in the entry, not on the wire. */
 static __always_inline enum weir_drop connect_nat_reply(struct packet* pkt, struct weir_ct* ct,
                                                         struct paths* paths) {
+  /* Translated connections leave by NICs only; an answer from elsewhere is none. */
+  if (pkt->in != WEIR_CT_IN_NET) return WEIR_DROP_SPOOFED;
   const struct weir_addr pod = ct->nat_addr;
   const enum endpoint_found found = endpoint_lookup(&pod, &pkt->dst_ep);
   if (found != ENDPOINT_FOUND)
@@ -353,18 +360,20 @@ static __always_inline struct weir_ct* connect_entry(struct __sk_buff* skb, stru
 static __always_inline int connect(struct __sk_buff* skb, struct packet* pkt, bool ingress) {
   struct weir_ct* ct = NULL;
   if (pkt->flags & (PACKET_STALE | PACKET_REOPEN)) ct = ct_lookup(&pkt->key);
-  if (ct && (pkt->flags & PACKET_REOPEN)) {
-    ct_reopen(pkt, ct);
-    ct = NULL;
-  }
-  const bool reply = ct && (READ_ONCE(ct->flags) & WEIR_CT_NAT_REPLY);
+  const bool reopen = ct && (pkt->flags & PACKET_REOPEN);
+  const bool reply = ct && !reopen && (READ_ONCE(ct->flags) & WEIR_CT_NAT_REPLY);
   enum weir_drop bad = connect_decide(skb, pkt, reply ? ct : NULL);
   if (bad) return drop(skb, pkt, bad);
   const struct weir_ct_path* there = &pkt->paths.there;
   /* What the network sends to this host is the stack's, without an entry; so is what it answers. */
-  if (!ct && ((pkt->hook == WEIR_HOOK_FROM_NET && there->out == WEIR_OUT_HOST) ||
-              stack_answers(pkt, there, ingress)))
+  if ((!ct || reopen) && ((pkt->hook == WEIR_HOOK_FROM_NET && there->out == WEIR_OUT_HOST) ||
+                          stack_answers(pkt, there, ingress)))
     return to_stack(skb, pkt);
+  /* Only who may open the new connection ends the old one. */
+  if (reopen) {
+    ct_reopen(pkt, ct);
+    ct = NULL;
+  }
   ct = connect_entry(skb, pkt, ct, &bad);
   if (!ct) return drop(skb, pkt, bad);
   return deliver(skb, pkt, ct, there, ingress);

@@ -1,12 +1,12 @@
 /* Test only: gives a packet the metadata that a tunnel device would, then runs the program under
  * test. BPF_PROG_TEST_RUN cannot; but what bpf_skb_set_tunnel_key sets as the local end is what
  * bpf_skb_get_tunnel_key reads as the remote one. */
+#include "abi/addr.h"
+/* clang-format off: the helpers need the types before them */
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 #include <linux/bpf.h>
-#include <stdbool.h>
-
-#include "abi/addr.h"
+/* clang-format on */
 
 /* One element: who sent the outer packet. Written by the test. */
 struct {
