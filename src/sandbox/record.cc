@@ -76,6 +76,7 @@ Result<Record> from_json(const Json& json) {
     WEIR_ASSIGN(const auto address, Address::parse(text.get<std::string>()));
     e.addresses.push_back(address);
   }
+  if (e.addresses.empty()) return Error(Code::kInvalid, "not a record: no addresses");
   return record;
 }
 
