@@ -15,15 +15,15 @@ namespace weir {
 namespace {
 
 bool is_loopback(const Address& address) {
-  static const Cidr kV4 = *Cidr::parse("127.0.0.0/8");
-  static const Cidr kV6 = *Cidr::parse("::1/128");
-  return kV4.contains(address) || kV6.contains(address);
+  static const Cidr v4 = *Cidr::parse("127.0.0.0/8");
+  static const Cidr v6 = *Cidr::parse("::1/128");
+  return v4.contains(address) || v6.contains(address);
 }
 
 bool is_link_local(const Address& address) {
-  static const Cidr kV4 = *Cidr::parse("169.254.0.0/16");
-  static const Cidr kV6 = *Cidr::parse("fe80::/10");
-  return kV4.contains(address) || kV6.contains(address);
+  static const Cidr v4 = *Cidr::parse("169.254.0.0/16");
+  static const Cidr v6 = *Cidr::parse("fe80::/10");
+  return v4.contains(address) || v6.contains(address);
 }
 
 Cidr host_cidr(const Address& address) { return {address, address.is_v4() ? 32 : 128}; }
