@@ -25,12 +25,15 @@ struct {
 
 /* Seconds of silence after which a connection is over. */
 static __always_inline __u32 idle_limit(const struct weir_ct_key* key, const struct weir_ct* ct,
+                                        const struct weir_ct* peer,
                                         const struct weir_sweep* sweep) {
   if (ct->flags & WEIR_CT_CLOSED) return sweep->closed_s;
   const bool replied = ct->flags & WEIR_CT_REPLIED;
   if (key->proto == IPPROTO_TCP) return replied ? sweep->tcp_s : sweep->tcp_opening_s;
   if (!replied) return sweep->unreplied_s;
-  if (ct->packets[0] + ct->packets[1] <= 2) return sweep->one_answer_s;
+  /* Of a translated connection this half counts the question only. */
+  const __u64 exchange = ct->flags & WEIR_CT_NAT ? 1 : 2;
+  if (ct->packets[0] + ct->packets[1] <= exchange) return sweep->one_answer_s;
   return sweep->stream_s;
 }
 
@@ -51,6 +54,28 @@ static __always_inline void ended_fill(struct weir_event* event, const struct we
   event->duration_ns = event->time_ns - ct->created_ns;
 }
 
+/* One step of an idle pair towards its end; true: nobody else has it any more, tell and delete. Totals
+ * are final only behind DEAD, so that comes first. */
+static __always_inline bool sweep_claim(struct weir_ct* ct, struct weir_ct* peer) {
+  const __u32 state = READ_ONCE(ct->state);
+  if (state == WEIR_CT_DEAD) return READ_ONCE(ct->flags) & WEIR_CT_SWEPT;
+  if (state == WEIR_CT_LIVE) {
+    if (peer) __sync_val_compare_and_swap(&peer->state, WEIR_CT_LIVE, WEIR_CT_DYING);
+    __sync_val_compare_and_swap(&ct->state, WEIR_CT_LIVE, WEIR_CT_DYING);
+    return false;
+  }
+  if (__sync_val_compare_and_swap(&ct->state, WEIR_CT_DYING, WEIR_CT_DEAD) != WEIR_CT_DYING)
+    return false;
+  /* An answer has revived its half: the pair lives. */
+  if (peer &&
+      __sync_val_compare_and_swap(&peer->state, WEIR_CT_DYING, WEIR_CT_DEAD) == WEIR_CT_LIVE) {
+    __sync_lock_test_and_set(&ct->state, WEIR_CT_LIVE);
+    return false;
+  }
+  __sync_fetch_and_or(&ct->flags, WEIR_CT_SWEPT);
+  return true;
+}
+
 SEC("iter/bpf_map_elem")
 int sweep(struct bpf_iter__bpf_map_elem* ctx) {
   const __u32 zero = 0;
@@ -65,24 +90,15 @@ int sweep(struct bpf_iter__bpf_map_elem* ctx) {
   if (ct->flags & (WEIR_CT_NAT | WEIR_CT_NAT_REPLY)) peer = ct_lookup(&peer_key);
   /* A pair is judged by the half that keeps its books; a half without the other is by itself. */
   if ((ct->flags & WEIR_CT_NAT_REPLY) && peer) return 0;
-  if (idle_jiffies(ct, peer) < idle_limit(&key, ct, limits) * (__u32)cfg.hz) return 0;
-  const __u32 state = READ_ONCE(ct->state);
-  if (state == WEIR_CT_LIVE) {
-    __sync_val_compare_and_swap(&ct->state, WEIR_CT_LIVE, WEIR_CT_DYING);
-    if (peer) __sync_val_compare_and_swap(&peer->state, WEIR_CT_LIVE, WEIR_CT_DYING);
-    return 0;
-  }
-  /* Tell first: when the reader's buffer is full, the kernel comes back for this very entry. */
+  if (idle_jiffies(ct, peer) < idle_limit(&key, ct, peer, limits) * (__u32)cfg.hz) return 0;
+  if (!sweep_claim(ct, peer)) return 0;
+  /* Tell before it goes: when the reader's buffer is full, the kernel comes back for this entry. */
   if (!(ct->flags & (WEIR_CT_HOST | WEIR_CT_NAT_REPLY))) {
     struct weir_event event = {};
     ended_fill(&event, &key, ct);
     if (bpf_seq_write(ctx->meta->seq, &event, sizeof(event))) return 0;
   }
-  if (__sync_val_compare_and_swap(&ct->state, WEIR_CT_DYING, WEIR_CT_DEAD) == WEIR_CT_LIVE) return 0;
-  if (peer) {
-    __sync_val_compare_and_swap(&peer->state, WEIR_CT_DYING, WEIR_CT_DEAD);
-    bpf_map_delete_elem(&weir_ct, &peer_key);
-  }
+  if (peer) bpf_map_delete_elem(&weir_ct, &peer_key);
   bpf_map_delete_elem(&weir_ct, &key);
   return 0;
 }

@@ -86,6 +86,10 @@ static __always_inline void event_fill_ct(struct weir_event* event, const struct
   event->dst = hi ? key->addr[0] : key->addr[1];
   event->src_port = hi ? key->port[1] : key->port[0];
   event->dst_port = hi ? key->port[0] : key->port[1];
+  /* Echo: the identifier is one port of two, see abi/event.h. */
+  if (key->proto == IPPROTO_ICMP) event->dst_port = event->src_port ? bpf_htons(ICMP_ECHO << 8) : 0;
+  if (key->proto == IPPROTO_ICMPV6)
+    event->dst_port = event->src_port ? bpf_htons(ICMPV6_ECHO_REQUEST << 8) : 0;
   event->proto = key->proto;
   event->out = hi ? ct->path[1].out : ct->path[0].out;
   event->packets[0] = hi ? ct->packets[1] : ct->packets[0];
@@ -123,9 +127,6 @@ static __always_inline void ct_event(const struct packet* pkt, struct weir_ct* c
   event->length = pkt->length;
   event->duration_ns = (type == WEIR_EVENT_ESTABLISHED ? books->replied_ns : event->time_ns) -
                        books->created_ns;
-  if (is_icmp(pkt->proto)) {
-    event->dst_port = bpf_htons((pkt->icmp_type << 8) | pkt->icmp_code);
-  }
   event_close(event);
 }
 

@@ -14,8 +14,13 @@ static __always_inline int deliver(struct __sk_buff* skb, struct packet* pkt, st
     if (nat & WEIR_CT_NAT_REPLY) return drop(skb, pkt, WEIR_DROP_TTL);
     return to_stack(skb, pkt);
   }
+  struct weir_addr nat_addr = ct->nat_addr;
+  const __be16 nat_port = ct->nat_port;
+  barrier();
+  /* Nor may flags and translation be those of another key that got the element meanwhile. */
+  if (READ_ONCE(ct->id) != ct_id(&pkt->key)) return drop(skb, pkt, WEIR_DROP_RACE);
   ct_account(pkt, ct);
-  if (nat && !nat_apply(skb, pkt, nat & WEIR_CT_NAT, &ct->nat_addr, ct->nat_port))
+  if (nat && !nat_apply(skb, pkt, nat & WEIR_CT_NAT, &nat_addr, nat_port))
     return drop(skb, pkt, WEIR_DROP_REWRITE);
   return output(skb, pkt, path, ingress);
 }

@@ -2,7 +2,7 @@
  * sent that packet. Translated connections have the quote translated back, too. */
 #pragma once
 
-#include "lib/established.h"
+#include "lib/connect.h"
 
 struct quoted {
   struct weir_addr src, dst;
@@ -100,25 +100,59 @@ static __always_inline int icmp_unrelated(struct __sk_buff* skb, const struct pa
   return drop(skb, pkt, WEIR_DROP_ICMP_UNRELATED);
 }
 
+/* Who may complain: a pod of what was sent to it, for it is no router; from the network any router,
+ * but nobody with the address of a pod that is not there. */
+static __always_inline enum weir_drop error_source(const struct __sk_buff* skb, struct packet* pkt,
+                                                   const struct quoted* q) {
+  struct ends ends;
+  const enum weir_drop bad = ends_find(pkt, &ends);
+  if (bad) return bad;
+  if (pkt->hook == WEIR_HOOK_FROM_POD) {
+    const bool own = ends.src_local && pkt->src_ep.ifindex == skb->ifindex;
+    return own && addr_equal(&q->dst, &pkt->src) ? WEIR_DROP_NONE : WEIR_DROP_SPOOFED;
+  }
+  if (pkt->tunnelled && !ends.src_local && ends.src_kind == WEIR_ROUTE_OUTSIDE)
+    return WEIR_DROP_NONE;
+  return source_check_net(pkt, &ends);
+}
+
+/* Towards the sender of the quoted packet; each half of a translated pair has one path only, the one
+ * of its own packets. */
+static __always_inline enum weir_drop error_path(const struct weir_ct* ct, __u64 id, bool quote_hi,
+                                                 bool nat, struct weir_ct_path* path) {
+  const __u64 epoch = READ_ONCE(ct->epoch);
+  const bool hi = nat ? !ct->path[0].set : !quote_hi;
+  if (!epoch || ct_read_path(ct, id, epoch, hi, path) != CT_GOOD) return WEIR_DROP_RACE;
+  return WEIR_DROP_NONE;
+}
+
+/* The entry may be of an older epoch: the pod is where it is now. */
+static __always_inline enum weir_drop error_follow(struct packet* pkt, struct weir_ct_path* path) {
+  if (path->out != WEIR_OUT_LOCAL) return WEIR_DROP_NONE;
+  const enum endpoint_found found = endpoint_lookup(&pkt->dst, &pkt->dst_ep);
+  if (found == ENDPOINT_RACE) return WEIR_DROP_RACE;
+  if (found == ENDPOINT_NONE) return WEIR_DROP_POD_UNKNOWN;
+  path_to_endpoint(path, &pkt->dst_ep);
+  return WEIR_DROP_NONE;
+}
+
 static __always_inline int icmp_error(struct __sk_buff* skb, struct packet* pkt, bool ingress) {
   struct quoted q;
   if (!quoted_parse(skb, pkt, &q)) return icmp_unrelated(skb, pkt, ingress);
-  if (pkt->hook == WEIR_HOOK_FROM_POD) {
-    const enum endpoint_found found = endpoint_lookup(&pkt->src, &pkt->src_ep);
-    if (found != ENDPOINT_FOUND || pkt->src_ep.ifindex != skb->ifindex)
-      return drop(skb, pkt, WEIR_DROP_SPOOFED);
-  }
+  enum weir_drop bad = ingress ? error_source(skb, pkt, &q) : WEIR_DROP_NONE;
+  if (bad) return drop(skb, pkt, bad);
   const bool quote_hi = ct_key_fill(&pkt->key, &q.src, q.src_port, &q.dst, q.dst_port, q.proto);
   struct weir_ct* ct = ct_lookup(&pkt->key);
   if (!ct || ct->id != ct_id(&pkt->key)) return icmp_unrelated(skb, pkt, ingress);
   if (!ingress) return forward(skb, pkt, WEIR_OUT_LOCAL, TCX_NEXT);
   const __u32 nat = READ_ONCE(ct->flags) & (WEIR_CT_NAT | WEIR_CT_NAT_REPLY);
-  /* Towards the sender of the quoted packet; each half of a translated pair has one path only, the
-   * one of its own packets. */
-  struct weir_ct_path path = (nat ? !quote_hi : quote_hi) ? ct->path[0] : ct->path[1];
-  if (nat) path = ct->path[0].set ? ct->path[0] : ct->path[1];
+  struct weir_ct_path path;
+  bad = error_path(ct, ct_id(&pkt->key), quote_hi, nat, &path);
+  if (bad) return drop(skb, pkt, bad);
   if (!path.set) return icmp_unrelated(skb, pkt, ingress);
   if (nat && !error_translate(skb, pkt, &q, ct)) return drop(skb, pkt, WEIR_DROP_REWRITE);
+  bad = error_follow(pkt, &path);
+  if (bad) return drop(skb, pkt, bad);
   if (stack_answers(pkt, &path, ingress)) return drop(skb, pkt, WEIR_DROP_TTL);
   return output(skb, pkt, &path, ingress);
 }

@@ -17,6 +17,11 @@ static __always_inline bool is_icmp(__u8 proto) {
   return proto == IPPROTO_ICMP || proto == IPPROTO_ICMPV6;
 }
 
+#define ICMP_ECHOREPLY 0
+#define ICMP_ECHO 8
+#define ICMPV6_ECHO_REQUEST 128
+#define ICMPV6_ECHO_REPLY 129
+
 #define TCP_FIN 1
 #define TCP_SYN 2
 #define TCP_RST 4

@@ -17,11 +17,6 @@ struct {
 #define IP_OFFSET 0x1fff
 #define IPV6_EXTENSIONS 6 /* most headers between IPv6 and the transport */
 
-#define ICMP_ECHOREPLY 0
-#define ICMP_ECHO 8
-#define ICMPV6_ECHO_REQUEST 128
-#define ICMPV6_ECHO_REPLY 129
-
 struct ipv6_extension {
   __u8 next;
   __u8 length;

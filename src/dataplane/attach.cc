@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <filesystem>
 #include <set>
@@ -11,6 +12,15 @@
 
 namespace weir {
 namespace {
+
+constexpr const char* kIn = "in-";
+constexpr const char* kOut = "out-";
+
+// bpffs takes no dots in names, links no colons.
+std::string swap_dots(std::string name, char from, char to) {
+  std::ranges::replace(name, from, to);
+  return name;
+}
 
 struct LinkInfo {
   std::uint32_t ifindex = 0;  // 0: the device is gone
@@ -34,8 +44,8 @@ Result<std::uint32_t> program_id(int fd) {
 }  // namespace
 
 std::string Attacher::pin_path(const std::string& ifname, Direction direction) const {
-  return fmt::format("{}/{}.{}", paths_.links(), ifname,
-                     direction == Direction::kIngress ? "in" : "out");
+  return fmt::format("{}/{}{}", paths_.links(), direction == Direction::kIngress ? kIn : kOut,
+                     swap_dots(ifname, '.', ':'));
 }
 
 Result<void> Attacher::attach(const std::string& ifname, std::uint32_t ifindex, Direction direction,
@@ -69,7 +79,9 @@ std::vector<std::string> Attacher::attached() const {
   std::set<std::string> names;
   std::error_code ignored;
   for (const auto& entry : std::filesystem::directory_iterator(paths_.links(), ignored)) {
-    names.insert(entry.path().stem());
+    const std::string name = entry.path().filename();
+    const auto dash = name.find('-');
+    if (dash != std::string::npos) names.insert(swap_dots(name.substr(dash + 1), ':', '.'));
   }
   return {names.begin(), names.end()};
 }

@@ -11,7 +11,7 @@ namespace weir {
 // Where things are pinned below the node's bpffs:
 //   maps/<name>            shared by all builds of one layout
 //   progs-<build>/<name>   programs and stage tables of one build and its settings
-//   links/<ifname>.<in|out>
+//   links/<in|out>-<ifname>       dots of the name as colons
 struct PinPaths {
   std::string root;
 
