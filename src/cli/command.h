@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -9,7 +10,8 @@
 // The command line as the verbs see it. command.cc alone knows the parsing library.
 namespace CLI {
 class App;
-}
+class Option;
+}  // namespace CLI
 
 namespace weir::cli {
 
@@ -26,6 +28,8 @@ enum class Output { kText, kJson };
 class Command {
  public:
   explicit Command(CLI::App& app) : app_(app) {}
+  Command(const Command&) = delete;
+  Command& operator=(const Command&) = delete;
 
   // names: "-n,--namespace". Reading a value of the wrong kind is a usage error.
   Command& option(const std::string& names, std::string& value, const std::string& help);
@@ -37,12 +41,17 @@ class Command {
   // -o text|json
   Command& output(Output& value);
   // A positional argument. The vector takes all that are left, also what follows `--`.
-  Command& argument(const std::string& name, std::string& value, const std::string& help);
+  Command& argument(const std::string& name, std::string& value, const std::string& help,
+                    bool required = true);
   Command& argument(const std::string& name, std::vector<std::string>& values,
                     const std::string& help, bool required = true);
-  // Allowed values of the option just named.
+  // Words for the placeholder of the option just named: "NS/POD".
+  Command& placeholder(const std::string& text);
+  // The option just named must be given.
+  Command& required();
+  // Allowed values of the option or argument just named.
   Command& one_of(const std::vector<std::string>& values);
-  // Shown below the options of --help, one per line: "weir status -o json".
+  // Shown below the options of --help, one example per line: "weir status -o json".
   Command& examples(const std::string& text);
   // Left out of help and completion.
   Command& hidden();
@@ -51,8 +60,14 @@ class Command {
   Command& run(std::function<int()> action);
 
  private:
+  friend class Program;
+  Command& add(CLI::Option* option);
+
   CLI::App& app_;
-  std::string last_;  // names of the option just added
+  CLI::Option* last_ = nullptr;
+  std::map<CLI::Option*, std::vector<std::string>> choices_;
+  std::vector<std::string>* raw_ = nullptr;
+  std::function<int()> action_;
 };
 
 class Program {
@@ -64,19 +79,20 @@ class Program {
 
   Command& verb(const std::string& name, const std::string& help);
   // Parses and runs the verb; prints help or the usage error itself. The exit code.
-  int run(int argc, char** argv);
-  // What completion offers: verbs that are not hidden, and their options ("--pod"), values of
-  // options with a fixed choice.
-  struct Option {
-    std::vector<std::string> names;
-    std::vector<std::string> values;
+  int run(int argc, const char* const* argv);
+
+  // What completion offers: verbs that are not hidden.
+  struct Choice {
+    std::vector<std::string> names;   // "-o", "--output"
+    std::vector<std::string> values;  // when only these are allowed
     std::string help;
     bool takes_value = false;
   };
   struct Verb {
     std::string name;
     std::string help;
-    std::vector<Option> options;
+    std::vector<Choice> options;
+    std::vector<std::string> arguments;  // allowed values of the first argument
   };
   std::vector<Verb> verbs() const;
 

@@ -1,0 +1,114 @@
+#include "cli/agents.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <filesystem>
+
+namespace weir::cli {
+namespace {
+
+namespace fs = std::filesystem;
+
+bool has_socket(const fs::path& path) {
+  std::error_code ignored;
+  return fs::is_socket(path, ignored);
+}
+
+std::vector<Agent> local_agents(const fs::path& nodes) {
+  std::vector<Agent> agents;
+  std::error_code ignored;
+  for (fs::directory_iterator node(nodes, ignored), end; node != end; node.increment(ignored)) {
+    const fs::path socket = node->path() / "run" / "agent.sock";
+    if (has_socket(socket)) agents.push_back({node->path().filename().string(), socket.string()});
+  }
+  std::ranges::sort(agents, {}, &Agent::node);
+  return agents;
+}
+
+Error nobody(const AgentOptions& options, const fs::path& nodes, const fs::path& own) {
+  const std::string remedy =
+      "start a local cluster with 'weir up', or name an agent's socket with "
+      "--socket";
+  if (options.name != "default") {
+    return Error(Code::kNotFound,
+                 fmt::format("no Weir agent answers in the local cluster '{}' "
+                             "({}/*/run/agent.sock): 'weir up --name {}' starts it",
+                             options.name, nodes.string(), options.name));
+  }
+  return Error(Code::kNotFound, fmt::format("no Weir agent answers on {} or in {}: {}",
+                                            own.string(), nodes.string(), remedy));
+}
+
+}  // namespace
+
+void AgentOptions::add_to(Command& command) {
+  command.option("--name", name, "Of the local cluster to ask (default: default)")
+      .placeholder("NAME")
+      .option("--node", node, "Ask this node only")
+      .placeholder("NODE")
+      .option("--socket", socket, "Ask the agent that listens here")
+      .placeholder("PATH");
+}
+
+Result<std::vector<Agent>> find_agents(const AgentOptions& options, const std::string& run_base) {
+  if (!options.socket.empty()) return std::vector<Agent>{{"", options.socket}};
+  const fs::path nodes = fs::path(run_base) / "local" / options.name / "nodes";
+  const fs::path own = fs::path(run_base) / "agent.sock";
+  std::vector<Agent> agents = local_agents(nodes);
+  if (!options.node.empty()) {
+    std::erase_if(agents, [&](const Agent& agent) { return agent.node != options.node; });
+    if (agents.empty()) {
+      return Error(Code::kNotFound,
+                   fmt::format("no agent of a node '{}' in {}: 'weir status' lists "
+                               "the nodes",
+                               options.node, nodes.string()));
+    }
+  }
+  if (agents.empty() && options.name == "default" && has_socket(own)) {
+    agents.push_back({"", own.string()});
+  }
+  if (agents.empty()) return nobody(options, nodes, own);
+  return agents;
+}
+
+int fail(const Error& error) {
+  fmt::print(stderr, "weir: {}\n", error.text());
+  switch (error.code()) {
+    case Code::kNotFound:
+    case Code::kUnavailable:
+      return kNothing;
+    case Code::kInvalid:
+      return kUsage;
+    case Code::kExists:
+    case Code::kDenied:
+    case Code::kKernel:
+      return kError;
+  }
+  return kError;
+}
+
+Result<void> ask_each(const std::vector<Agent>& agents, const std::string& target,
+                      const std::function<Result<void>(const std::string& body)>& take) {
+  std::vector<Error> errors;
+  for (const Agent& agent : agents) {
+    auto body = api::get(agent.socket, target);
+    if (body) {
+      WEIR_TRY(take(*body));
+    } else {
+      errors.push_back(std::move(body).error());
+    }
+  }
+  if (errors.empty()) return {};
+  if (errors.size() == agents.size()) {
+    const Error& first = errors.front();
+    if (first.code() != Code::kUnavailable) return first;
+    return Error(first.code(),
+                 fmt::format("no Weir agent answers: {}: is it running?", first.text()));
+  }
+  for (const Error& error : errors) fmt::print(stderr, "weir: {}\n", error.text());
+  return {};
+}
+
+}  // namespace weir::cli

@@ -1,0 +1,41 @@
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "api/client.h"
+#include "base/result.h"
+#include "cli/command.h"
+
+namespace weir::cli {
+
+// Which agents a verb talks to.
+struct AgentOptions {
+  std::string name = "default";
+  std::string socket;
+  std::string node;
+
+  // Adds --name, --node, --socket.
+  void add_to(Command& command);
+};
+
+struct Agent {
+  std::string node;  // of a local cluster; "" for the agent of this machine
+  std::string socket;
+};
+
+// Those whose socket is there: --socket; else the nodes of the local cluster; else this machine's.
+// kNotFound: none, with what to do about it.
+Result<std::vector<Agent>> find_agents(const AgentOptions& options,
+                                       const std::string& run_base = "/run/weir");
+
+// The verb's last word when it fails: one line, to stderr; the exit code.
+int fail(const Error& error);
+
+// Asks each agent; calls `take` with each answer. Agents that do not answer are told of on stderr;
+// when none answers: the error.
+Result<void> ask_each(const std::vector<Agent>& agents, const std::string& target,
+                      const std::function<Result<void>(const std::string& body)>& take);
+
+}  // namespace weir::cli

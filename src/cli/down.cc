@@ -1,0 +1,48 @@
+#include <fmt/format.h>
+
+#include <cstdio>
+
+#include "cli/agents.h"
+#include "cli/local_options.h"
+#include "cli/verbs.h"
+#include "local/up.h"
+
+namespace weir::cli {
+namespace {
+
+struct Options {
+  LocalOptions local;
+  Output output = Output::kText;
+};
+
+int run(const Options& options) {
+  const auto paths = options.local.paths();
+  const auto lock = options.local.lock();
+  if (!lock) return fail(lock.error());
+  const auto say = [](std::string_view line) { fmt::print(stderr, "weir: {}\n", line); };
+  const auto down = take_down(paths, say);
+  static_cast<void>(remove_file(fmt::format("{}/.{}.lock", paths.base, paths.name)));
+  local::remove_empty_base(paths);
+  if (!down) return fail(down.error());
+  if (options.output == Output::kJson) {
+    fmt::print("{{\"name\": \"{}\", \"was_up\": {}}}\n", paths.name, *down);
+  } else if (*down) {
+    fmt::print("Cluster '{}' is down; nothing of it is left.\n", paths.name);
+  } else {
+    fmt::print("There is no local cluster '{}'.\n", paths.name);
+  }
+  return kOk;
+}
+
+}  // namespace
+
+void add_down(Program& program) {
+  auto options = std::make_shared<Options>();
+  Command& verb = program.verb("down", "Take a local cluster down, whatever state it is in");
+  options->local.add_to(verb);
+  verb.output(options->output).examples("weir down\nweir down --name second").run([options] {
+    return run(*options);
+  });
+}
+
+}  // namespace weir::cli
