@@ -59,7 +59,7 @@ std::string controller_log_end(const local::Paths& paths) {
 
 std::string agent_log_ends(const local::Paths& paths) {
   std::string text;
-  for (const auto& node : list_dir(paths.root() + "/nodes").value_or({})) {
+  for (const auto& node : list_dir(paths.root() + "/nodes").value_or(std::vector<std::string>())) {
     text +=
         fmt::format("log of the agent of {}:\n{}\n", node, last_lines(paths.agent_log(node), 5));
   }

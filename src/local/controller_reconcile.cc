@@ -1,0 +1,128 @@
+// What follows from manifests and the pods' states: pods made and ended, objects, /etc/hosts,
+// status.
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <set>
+
+#include "k8s/json.h"
+#include "local/controller.h"
+#include "local/schedule.h"
+#include "sys/files.h"
+
+namespace weir::local {
+namespace {
+
+Result<void> write_object_file(const std::string& path, const std::string& text) {
+  WEIR_TRY(make_dirs(path.substr(0, path.rfind('/'))));
+  return write_file_atomic(path, text);
+}
+
+}  // namespace
+
+const NodeHandle* Controller::node(const std::string& name) const {
+  for (const auto& node : nodes_) {
+    if (node->node.name == name) return node.get();
+  }
+  return nullptr;
+}
+
+std::vector<Pod> Controller::pods() const {
+  std::vector<Pod> result;
+  for (const auto& [key, runner] : pods_) result.push_back(runner->pod());
+  return result;
+}
+
+// Nodes, Namespaces and Services. Each pod's runner writes its own.
+void Controller::write_objects() {
+  std::map<std::string, std::string> objects;
+  const auto add = [&](Kind kind, const auto& object) {
+    objects[paths_.objects() + "/" + object_path(kind, object.key())] = to_json(object);
+  };
+  for (const auto& handle : nodes_) {
+    add(Kind::kNode, Node{handle->node.name, handle->node.addresses, handle->node.pod_cidrs});
+  }
+  add(Kind::kNamespace, Namespace{"default", {{"kubernetes.io/metadata.name", "default"}}});
+  for (const auto& ns : manifests_.namespaces) {
+    auto object = to_model(ns);
+    object.labels["kubernetes.io/metadata.name"] = object.name;
+    add(Kind::kNamespace, object);
+  }
+  for (const auto& service : manifests_.services) add(Kind::kService, to_model(service));
+  for (const auto& [path, text] : written_) {
+    if (!objects.contains(path)) static_cast<void>(remove_file(path));
+  }
+  for (const auto& [path, text] : objects) {
+    const auto before = written_.find(path);
+    if (before != written_.end() && before->second == text) continue;
+    if (auto written = write_object_file(path, text); !written) problem_ = written.error().text();
+  }
+  written_ = std::move(objects);
+}
+
+void Controller::drop_gone() {
+  std::erase_if(pods_, [](const auto& entry) { return entry.second->gone(); });
+}
+
+void Controller::reconcile() {
+  std::vector<ExistingPod> existing;
+  for (const auto& [key, runner] : pods_) {
+    const auto& pod = runner->pod();
+    existing.push_back({key, pod.workload, runner->hash(), pod.ready, pod.terminating});
+  }
+  const auto steps = next_steps(desired_, existing);
+  for (const auto& key : steps.remove) pods_.at(key)->stop();
+  unplaced_.clear();
+  for (const auto& pod : steps.create) create(pod);
+  publish();
+}
+
+void Controller::create(const DesiredPod& pod) {
+  std::vector<std::string> names;
+  for (const auto& handle : nodes_) names.push_back(handle->node.name);
+  std::vector<Placed> placed;
+  for (const auto& [key, runner] : pods_) {
+    placed.push_back({runner->pod().node, key.namespace_ + "/" + runner->pod().workload});
+  }
+  const auto& wish = pod.manifest.spec.node_name;
+  const auto workload = pod.workload.empty() ? "" : pod.key().namespace_ + "/" + pod.workload;
+  const auto* handle = node(wish.empty() ? *choose_node(names, placed, workload) : wish);
+  if (handle == nullptr) {
+    unplaced_[pod.key()] = fmt::format("there is no node {}", wish);
+    return;
+  }
+  auto& runner = pods_[pod.key()];
+  runner = std::make_unique<PodRunner>(context_, *handle, pod.manifest, pod.workload, pod.hash);
+  runner->begin();
+}
+
+ClusterStatus Controller::status() const {
+  ClusterStatus status{revision_, desired_.size(), problem_, {}, {}};
+  for (const auto& agent : agents_) {
+    status.agents.push_back(
+        {agent->node(), agent->pid(), agent->ready(), agent->restarts(), agent->problem()});
+  }
+  for (const auto& [key, runner] : pods_) {
+    const auto& pod = runner->pod();
+    PodStatus entry{
+        key.namespace_,   key.name,        pod.node,           std::string(phase_name(pod.phase)),
+        pod.ready,        pod.terminating, runner->restarts(), {},
+        runner->problem()};
+    for (const auto& address : pod.addresses) entry.addresses.push_back(address.to_string());
+    status.pods.push_back(std::move(entry));
+  }
+  for (const auto& [key, why] : unplaced_) {
+    status.pods.push_back({key.namespace_, key.name, "", "Pending", false, false, 0, {}, why});
+  }
+  return status;
+}
+
+void Controller::publish() {
+  for (const auto& [key, runner] : pods_) runner->update_hosts();
+  const auto text = to_json(status());
+  if (text == status_text_) return;
+  if (write_file_atomic(paths_.status_file(), text)) status_text_ = text;
+}
+
+}  // namespace weir::local

@@ -1,0 +1,127 @@
+// Entering a running pod.
+
+#include "local/enter.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+#include "sys/files.h"
+
+namespace weir::local {
+namespace {
+
+pid_t g_child = 0;  // for the signal handler
+
+void pass_on(int signal) {
+  if (g_child > 0) kill(g_child, signal);
+}
+
+std::vector<char*> pointers(const std::vector<std::string>& words) {
+  std::vector<char*> result;
+  for (const auto& word : words) result.push_back(const_cast<char*>(word.c_str()));
+  result.push_back(nullptr);
+  return result;
+}
+
+[[noreturn]] void fail(const std::string& what, int error) {
+  fmt::print(stderr, "weir exec: {}: {}\n", what, std::strerror(error));
+  _exit(error == ENOENT ? 127 : 126);
+}
+
+[[noreturn]] void become(int pidfd, int cgroup, const InitContainer& container,
+                         const std::vector<std::string>& argv) {
+  prctl(PR_SET_PDEATHSIG, SIGKILL);
+  if (cgroup >= 0 && write(cgroup, "0", 1) < 0) fail("enter the pod's cgroup", errno);
+  if (setns(pidfd, CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWUTS | CLONE_NEWIPC) != 0) {
+    fail("enter the pod's namespaces", errno);
+  }
+  if (chdir("/") != 0) fail("/", errno);
+  if (auto dropped = drop_capabilities(); !dropped) fail(dropped.error().text(), EPERM);
+  const auto env = pointers(container.env);
+  const char* term = getenv("TERM");
+  const std::string kept = term == nullptr ? "" : term;
+  clearenv();
+  for (char* const* variable = env.data(); *variable != nullptr; ++variable) putenv(*variable);
+  if (!kept.empty()) setenv("TERM", kept.c_str(), 0);
+  close_range(3, ~0U, 0);
+  const auto words = pointers(argv);
+  execvp(words[0], words.data());
+  fail(argv[0], errno);
+}
+
+int wait_child(pid_t pid) {
+  int status = 0;
+  while (waitpid(pid, &status, 0) < 0) {
+    if (errno != EINTR) return 127;
+  }
+  return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+// The terminal sends its signals to the command by itself.
+void take_signals() {
+  for (const int signal : {SIGINT, SIGQUIT}) ::signal(signal, SIG_IGN);
+  for (const int signal : {SIGTERM, SIGHUP}) ::signal(signal, pass_on);
+}
+
+}  // namespace
+
+Result<PodRecord> find_pod(const Paths& paths, const std::string& text) {
+  const auto slash = text.find('/');
+  const ObjectKey wish = slash == std::string::npos
+                             ? ObjectKey{"default", text}
+                             : ObjectKey{text.substr(0, slash), text.substr(slash + 1)};
+  WEIR_ASSIGN(const auto names, list_dir(paths.pods() + "/" + wish.namespace_));
+  auto found = std::find(names.begin(), names.end(), wish.name);
+  if (found == names.end()) {
+    found = std::find_if(names.begin(), names.end(), [&wish](const std::string& name) {
+      return name.starts_with(wish.name + "-");
+    });
+  }
+  if (found == names.end() || wish.name.empty()) {
+    return Error(Code::kNotFound, fmt::format("there is no pod {}", wish.to_string()));
+  }
+  WEIR_ASSIGN(const auto record, read_file(paths.pod_record({wish.namespace_, *found}), 16 << 20));
+  return parse_pod_record(record);
+}
+
+Result<const InitContainer*> find_container(const PodRecord& pod, const std::string& name) {
+  for (const auto& container : pod.containers) {
+    if (name.empty() || container.name == name) return &container;
+  }
+  if (pod.containers.empty()) {
+    return Error(Code::kUnavailable,
+                 fmt::format("pod {} has not started yet", pod.key.to_string()));
+  }
+  return Error(Code::kNotFound,
+               fmt::format("pod {} has no container '{}'", pod.key.to_string(), name));
+}
+
+Result<int> run_in_pod(const PodRecord& pod, const InitContainer& container,
+                       const std::vector<std::string>& argv) {
+  const auto init = open_process(pod.init);
+  if (!init) {
+    return Error(Code::kUnavailable, fmt::format("pod {} is not running", pod.key.to_string()));
+  }
+  Fd cgroup;
+  if (!pod.cgroup.empty()) {
+    cgroup = Fd(open((pod.cgroup + "/cgroup.procs").c_str(), O_WRONLY | O_CLOEXEC));
+  }
+  // A process's own PID namespace never changes; its children are born in this one.
+  if (setns(init->get(), CLONE_NEWPID) != 0) return errno_error(errno, "enter the pod");
+  g_child = fork();
+  if (g_child < 0) return errno_error(errno, "fork");
+  if (g_child == 0) become(init->get(), cgroup.get(), container, argv);
+  take_signals();
+  return wait_child(g_child);
+}
+
+}  // namespace weir::local

@@ -1,0 +1,27 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "local/paths.h"
+#include "local/pod_record.h"
+
+namespace weir::local {
+
+// "shop/cart-0", or "cart-0" in namespace default. A name that is no pod's stands for the first pod
+// whose name begins with it and '-': "shop/cart" is some pod of the Deployment cart.
+Result<PodRecord> find_pod(const Paths& paths, const std::string& text);
+// Empty name: the first.
+Result<const InitContainer*> find_container(const PodRecord& pod, const std::string& name);
+
+// Runs a command in the pod's namespaces with this process's terminal. Its exit code, or 128 +
+// signal; 127 when there is no such program.
+Result<int> run_in_pod(const PodRecord& pod, const InitContainer& container,
+                       const std::vector<std::string>& argv);
+
+// Writes a container's log to stdout: the last lines (0: all), and what comes while `follow`.
+Result<void> print_log(const Paths& paths, const PodRecord& pod, const InitContainer& container,
+                       std::uint64_t last, bool follow);
+
+}  // namespace weir::local

@@ -1,0 +1,105 @@
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "k8s/manifests.h"
+#include "local/cluster.h"
+#include "local/cni.h"
+#include "local/loop.h"
+#include "local/paths.h"
+#include "local/pod_record.h"
+#include "local/prober.h"
+#include "sys/netns.h"
+
+namespace weir::local {
+
+// A node as pods see it.
+struct NodeHandle {
+  LocalNode node;
+  Netns netns;
+  std::string cgroup;  // empty: none
+};
+
+// What every pod's runner shares. Outlives the runners.
+struct PodContext {
+  Loop& loop;
+  const Paths& paths;
+  const Cluster& cluster;
+  std::function<std::string(const Pod&)> hosts;  // content of the pod's /etc/hosts
+  std::function<void()> changed;                 // some pod's state is another
+};
+
+// One pod from its namespaces to its end: sandbox, CNI ADD, containers, probes, CNI DEL. What goes
+// wrong is tried again, ever more slowly, as a kubelet does.
+class PodRunner {
+ public:
+  PodRunner(PodContext& context, const NodeHandle& node, PodManifest manifest, std::string workload,
+            std::string hash);
+  ~PodRunner();
+  PodRunner(const PodRunner&) = delete;
+  PodRunner& operator=(const PodRunner&) = delete;
+
+  void begin();
+  void stop();
+
+  const Pod& pod() const { return pod_; }
+  const std::string& hash() const { return hash_; }  // of the manifest it was made from
+  bool gone() const { return gone_; }
+  unsigned restarts() const { return restarts_; }
+  // Why it is not running, or empty.
+  const std::string& problem() const { return problem_; }
+  void update_hosts();
+
+ private:
+  struct RunningContainer {
+    bool running = false;
+    std::unique_ptr<Prober> prober;
+  };
+  enum class Then { kAgain, kFinished, kGone };
+
+  void make_sandbox();
+  Result<void> prepare_files();
+  void attach();
+  void attached(const CniAnswer& answer);
+  void launch();
+  Result<void> start_init();
+  void read_reports();
+  void container_started(std::size_t index);
+  void container_exited(std::size_t index, int code);
+  void init_ended();
+  void detach(Then then);
+  void detached(const CniAnswer& answer);
+  void remove_sandbox();
+  void retry(std::string problem, std::function<void()> what);
+  void refresh();
+  void write_object();
+  void write_record();
+  CniCall call(const char* command) const;
+
+  PodContext& context_;
+  const NodeHandle& node_;
+  PodManifest manifest_;
+  std::string hash_;
+  Pod pod_;
+  PodRecord record_;
+  std::string problem_;
+  unsigned restarts_ = 0;
+  bool gone_ = false;
+  bool finished_ = false;
+  Then then_ = Then::kAgain;
+  std::string hosts_;
+  std::vector<RunningContainer> containers_;
+  std::chrono::milliseconds backoff_{0};
+  Loop::Id timer_ = 0;
+  std::unique_ptr<Job> job_;
+  Fd init_;
+  Fd reports_;
+  Loop::Id init_watch_ = 0;
+  Loop::Id report_watch_ = 0;
+};
+
+}  // namespace weir::local
