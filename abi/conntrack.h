@@ -32,6 +32,7 @@ enum weir_ct_flag {
   WEIR_CT_HOST = 128,        /* holds a port of the host's own, so that translation avoids it */
   WEIR_CT_BY_RESPONDER = 256, /* the first FIN or the RST came from the responder */
   WEIR_CT_RESET = 512,
+  WEIR_CT_SWEPT = 1024, /* DEAD by the sweep, which alone tells and deletes it */
 };
 
 #define WEIR_CT_IN_HOST 0xffffffffU /* in_ifindex: comes from this host's stack */
@@ -69,5 +70,6 @@ struct weir_ct {
   __be16 nat_port;
   __u8 pad[6];
   struct weir_ct_key peer;
+  __u64 spare; /* an element of the table fills whole cache lines (docs/decisions/0010) */
 };
-WEIR_LAYOUT(weir_ct, 32 + 80 + 32 + 16 + 64);
+WEIR_LAYOUT(weir_ct, 32 + 80 + 32 + 16 + 64 + 8);
