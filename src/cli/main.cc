@@ -5,7 +5,6 @@
 int main(int argc, char** argv) {
   using namespace weir::cli;
   Program program;
-#ifndef WEIR_NO_LOCAL
   add_up(program);
   add_down(program);
   add_apply(program);
@@ -13,7 +12,6 @@ int main(int argc, char** argv) {
   add_exec(program);
   add_logs(program);
   add_local_hidden(program);
-#endif
   add_status(program);
   add_endpoints(program);
   add_monitor(program);
