@@ -91,7 +91,7 @@ void DirectorySource::dispatch() {
       inotify_event event{};
       std::memcpy(&event, buffer + at, sizeof event);
       const char* name = buffer + at + sizeof event;
-      take(event, event.len > 0 ? name : "", work);
+      take(event.wd, event.mask, event.len > 0 ? name : "", work);
       at += static_cast<ssize_t>(sizeof event + event.len);
     }
   }
@@ -99,19 +99,19 @@ void DirectorySource::dispatch() {
   for (const FileKey& key : work.files) refresh(key);
 }
 
-void DirectorySource::take(const inotify_event& event, std::string_view name, Work& work) {
-  if ((event.mask & IN_IGNORED) != 0) {
-    folders_.erase(event.wd);
+void DirectorySource::take(int watch, std::uint32_t mask, std::string_view name, Work& work) {
+  if ((mask & IN_IGNORED) != 0) {
+    folders_.erase(watch);
     return;
   }
-  if ((event.mask & (IN_Q_OVERFLOW | IN_ISDIR | IN_DELETE_SELF | IN_MOVE_SELF)) != 0) {
+  if ((mask & (IN_Q_OVERFLOW | IN_ISDIR | IN_DELETE_SELF | IN_MOVE_SELF)) != 0) {
     work.rescan = true;
     return;
   }
-  const auto folder = folders_.find(event.wd);
+  const auto folder = folders_.find(watch);
   const auto object = object_name(name);
   // A file just created is still empty; closing it says more.
-  if (folder == folders_.end() || !object || (event.mask & IN_CREATE) != 0) return;
+  if (folder == folders_.end() || !object || (mask & IN_CREATE) != 0) return;
   if (folder->second.level != Level::kNamespace) return;
   work.files.insert({folder->second.kind, {folder->second.namespace_, *object}});
 }

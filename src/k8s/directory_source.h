@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <map>
 #include <set>
 #include <string>
@@ -10,8 +11,6 @@
 
 #include "base/fd.h"
 #include "k8s/source.h"
-
-struct inotify_event;
 
 namespace weir {
 
@@ -45,7 +44,7 @@ class DirectorySource final : public Source {
     std::set<FileKey> files;
   };
 
-  void take(const inotify_event& event, std::string_view name, Work& work);
+  void take(int watch, std::uint32_t mask, std::string_view name, Work& work);
   void rescan();
   bool scan(const Folder& folder, std::set<FileKey>& found);
   bool scan_entry(const Folder& folder, const std::string& name, std::set<FileKey>& found);

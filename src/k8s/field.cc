@@ -68,18 +68,20 @@ std::string without_indexes(std::string_view path) {
 }  // namespace
 
 void Report::error(std::string text, int line) {
-  if (errors_.size() <= kMost) errors_.push_back({line, std::move(text)});
+  if (errors_.size() <= kMost) errors_.push_back({line, errors_.size(), std::move(text)});
 }
 
 void Report::warning(const std::string& cause, std::string text, int line) {
   if (warnings_.size() > kMost || !causes_.insert(cause).second) return;
-  warnings_.push_back({line, std::move(text)});
+  warnings_.push_back({line, warnings_.size(), std::move(text)});
 }
 
 void Report::sort_from(Mark mark) {
   const auto sort = [](Messages& messages, std::size_t from) {
-    std::stable_sort(messages.begin() + static_cast<std::ptrdiff_t>(from), messages.end(),
-                     [](const Message& a, const Message& b) { return a.line < b.line; });
+    std::sort(messages.begin() + static_cast<std::ptrdiff_t>(from), messages.end(),
+              [](const Message& a, const Message& b) {
+                return std::pair(a.line, a.order) < std::pair(b.line, b.order);
+              });
   };
   sort(errors_, mark.errors);
   sort(warnings_, mark.warnings);

@@ -34,6 +34,7 @@ class Report {
  private:
   struct Message {
     int line;
+    std::size_t order;
     std::string text;
   };
   using Messages = std::vector<Message>;

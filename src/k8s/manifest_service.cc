@@ -63,8 +63,8 @@ void read_cluster_ips(const Field& one, const Field& all, Service& out) {
 
 }  // namespace
 
-ServiceManifest read_service(Meta meta, const Field& field) {
-  Map spec(field);
+ServiceManifest read_service(Meta meta, const Field& spec_field) {
+  Map spec(spec_field);
   ServiceManifest out;
   out.meta = std::move(meta);
   out.service.namespace_ = out.meta.namespace_;
@@ -74,9 +74,9 @@ ServiceManifest read_service(Meta meta, const Field& field) {
   out.service.type = *parse_service_type(spec.get("type").word(
       {"ClusterIP", "NodePort", "LoadBalancer", "ExternalName"}, "ClusterIP"));
   read_cluster_ips(spec.get("clusterIP"), spec.get("clusterIPs"), out.service);
-  if (out.service.ports.empty() && !out.service.headless && field.present() &&
+  if (out.service.ports.empty() && !out.service.headless && spec_field.present() &&
       out.service.type != ServiceType::kExternalName) {
-    field.error("ports is missing");
+    spec_field.error("ports is missing");
   }
   spec.rest({"allocateLoadBalancerNodePorts", "externalIPs", "externalName",
              "externalTrafficPolicy", "healthCheckNodePort", "internalTrafficPolicy", "ipFamilies",
