@@ -27,7 +27,7 @@ std::vector<Agent> local_agents(const fs::path& nodes) {
   return agents;
 }
 
-Error nobody(const AgentOptions& options, const fs::path& nodes, const fs::path& own) {
+Error nobody(const AgentOptions& options, const fs::path& nodes, const std::string& own) {
   const std::string remedy =
       "start a local cluster with 'weir up', or name an agent's socket with "
       "--socket";
@@ -37,8 +37,8 @@ Error nobody(const AgentOptions& options, const fs::path& nodes, const fs::path&
                              "({}/*/run/agent.sock): 'weir up --name {}' starts it",
                              options.name, nodes.string(), options.name));
   }
-  return Error(Code::kNotFound, fmt::format("no Weir agent answers on {} or in {}: {}",
-                                            own.string(), nodes.string(), remedy));
+  return Error(Code::kNotFound, fmt::format("no Weir agent answers on {} or in {}: {}", own,
+                                            nodes.string(), remedy));
 }
 
 }  // namespace
@@ -46,16 +46,18 @@ Error nobody(const AgentOptions& options, const fs::path& nodes, const fs::path&
 void AgentOptions::add_to(Command& command) {
   command.option("--name", name, "Of the local cluster to ask (default: default)")
       .placeholder("NAME")
+      .option("--run-dir", run_dir,
+              "Where local clusters keep their files (default: " + run_dir + ")")
+      .placeholder("DIR")
       .option("--node", node, "Ask this node only")
       .placeholder("NODE")
       .option("--socket", socket, "Ask the agent that listens here")
       .placeholder("PATH");
 }
 
-Result<std::vector<Agent>> find_agents(const AgentOptions& options, const std::string& run_base) {
+Result<std::vector<Agent>> find_agents(const AgentOptions& options, const std::string& own) {
   if (!options.socket.empty()) return std::vector<Agent>{{"", options.socket}};
-  const fs::path nodes = fs::path(run_base) / "local" / options.name / "nodes";
-  const fs::path own = fs::path(run_base) / "agent.sock";
+  const fs::path nodes = fs::path(options.run_dir) / options.name / "nodes";
   std::vector<Agent> agents = local_agents(nodes);
   if (!options.node.empty()) {
     std::erase_if(agents, [&](const Agent& agent) { return agent.node != options.node; });
@@ -67,7 +69,7 @@ Result<std::vector<Agent>> find_agents(const AgentOptions& options, const std::s
     }
   }
   if (agents.empty() && options.name == "default" && has_socket(own)) {
-    agents.push_back({"", own.string()});
+    agents.push_back({"", own});
   }
   if (agents.empty()) return nobody(options, nodes, own);
   return agents;

@@ -13,10 +13,11 @@ namespace weir::cli {
 // Which agents a verb talks to.
 struct AgentOptions {
   std::string name = "default";
+  std::string run_dir = "/run/weir/local";
   std::string socket;
   std::string node;
 
-  // Adds --name, --node, --socket.
+  // Adds --name, --run-dir, --node, --socket.
   void add_to(Command& command);
 };
 
@@ -28,7 +29,7 @@ struct Agent {
 // Those whose socket is there: --socket; else the nodes of the local cluster; else this machine's.
 // kNotFound: none, with what to do about it.
 Result<std::vector<Agent>> find_agents(const AgentOptions& options,
-                                       const std::string& run_base = "/run/weir");
+                                       const std::string& own = "/run/weir/agent.sock");
 
 // The verb's last word when it fails: one line, to stderr; the exit code.
 int fail(const Error& error);

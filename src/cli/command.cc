@@ -179,8 +179,8 @@ std::vector<Program::Verb> Program::verbs() const {
         if (verb.arguments.empty()) verb.arguments = values;
         continue;
       }
-      verb.options.push_back(
-          {names_of(*option), values, option->get_description(), option->get_type_size() > 0});
+      verb.options.push_back({names_of(*option), values, option->get_description(),
+                              option->get_items_expected_max() > 0});
     }
   }
   return verbs;

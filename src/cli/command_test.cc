@@ -140,9 +140,18 @@ class AgentsTest : public testing::Test {
     ASSERT_EQ(bind(fd.get(), reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
   }
 
+  AgentOptions options(const std::string& name, const std::string& node = "") {
+    AgentOptions made;
+    made.name = name;
+    made.node = node;
+    made.run_dir = base_ + "/local";
+    return made;
+  }
+
   std::vector<std::string> nodes(const AgentOptions& options) {
     std::vector<std::string> names;
-    for (const Agent& agent : find_agents(options, base_).value_or(std::vector<Agent>())) {
+    for (const Agent& agent :
+         find_agents(options, base_ + "/agent.sock").value_or(std::vector<Agent>())) {
       names.push_back(agent.node);
     }
     return names;
@@ -153,23 +162,25 @@ class AgentsTest : public testing::Test {
 };
 
 TEST_F(AgentsTest, LocalClusterFirstThenThisMachine) {
-  EXPECT_EQ(find_agents({}, base_).error().code(), Code::kNotFound);
-  EXPECT_THAT(find_agents({}, base_).error().text(), HasSubstr("'weir up'"));
+  const auto none = find_agents(options("default"), base_ + "/agent.sock");
+  EXPECT_EQ(none.error().code(), Code::kNotFound);
+  EXPECT_THAT(none.error().text(), HasSubstr("'weir up'"));
   make_socket("agent.sock");
-  EXPECT_EQ(nodes({}), (std::vector<std::string>{""}));
+  EXPECT_EQ(nodes(options("default")), (std::vector<std::string>{""}));
   make_socket("local/default/nodes/n1/run/agent.sock");
   make_socket("local/default/nodes/n0/run/agent.sock");
-  EXPECT_EQ(nodes({}), (std::vector<std::string>{"n0", "n1"}));
-  EXPECT_EQ(nodes({.name = "default", .socket = "", .node = "n1"}),
-            (std::vector<std::string>{"n1"}));
-  EXPECT_TRUE(nodes({.name = "default", .socket = "", .node = "n7"}).empty());
-  EXPECT_TRUE(nodes({.name = "other", .socket = "", .node = ""}).empty());
-  EXPECT_EQ(find_agents({.name = "", .socket = "/x", .node = ""}, base_)->at(0).socket, "/x");
+  EXPECT_EQ(nodes(options("default")), (std::vector<std::string>{"n0", "n1"}));
+  EXPECT_EQ(nodes(options("default", "n1")), (std::vector<std::string>{"n1"}));
+  EXPECT_TRUE(nodes(options("default", "n7")).empty());
+  EXPECT_TRUE(nodes(options("other")).empty());
+  AgentOptions by_path;
+  by_path.socket = "/x";
+  EXPECT_EQ(find_agents(by_path)->at(0).socket, "/x");
 }
 
 TEST_F(AgentsTest, NobodyBehindTheSocketIsSaid) {
   make_socket("agent.sock");
-  const auto agents = find_agents({}, base_);
+  const auto agents = find_agents(options("default"), base_ + "/agent.sock");
   const auto asked =
       ask_each(*agents, "/v1/status", [](const std::string&) -> Result<void> { return {}; });
   EXPECT_EQ(asked.error().code(), Code::kUnavailable);

@@ -21,8 +21,7 @@ int run(const Options& options) {
   if (!lock) return fail(lock.error());
   const auto say = [](std::string_view line) { fmt::print(stderr, "weir: {}\n", line); };
   const auto down = take_down(paths, say);
-  static_cast<void>(remove_file(fmt::format("{}/.{}.lock", paths.base, paths.name)));
-  local::remove_empty_base(paths);
+  options.local.forget();
   if (!down) return fail(down.error());
   if (options.output == Output::kJson) {
     fmt::print("{{\"name\": \"{}\", \"was_up\": {}}}\n", paths.name, *down);

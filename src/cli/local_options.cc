@@ -4,6 +4,8 @@
 
 #include <cstdio>
 
+#include "local/up.h"
+
 namespace weir::cli {
 namespace {
 
@@ -32,6 +34,11 @@ Result<LockFile> LocalOptions::lock() const {
   if (lock) return lock;
   return Error(lock.error().code(), fmt::format("cluster '{}' is being made or taken down: {}",
                                                 name, lock.error().text()));
+}
+
+void LocalOptions::forget() const {
+  static_cast<void>(remove_file(fmt::format("{}/.{}.lock", run_dir, name)));
+  local::remove_empty_base(paths());
 }
 
 bool print_findings(const ManifestsResult& loaded) {

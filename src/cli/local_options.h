@@ -20,6 +20,8 @@ struct LocalOptions {
   local::Paths paths() const { return {run_dir, name}; }
   // Held by who makes a cluster or takes it down. kExists while another does.
   Result<LockFile> lock() const;
+  // Its holder says that the cluster is no more: removes the lock and folders that are empty now.
+  void forget() const;
 };
 
 // Warnings and errors to stderr. False: there were errors.

@@ -56,9 +56,10 @@ Waited wait_with_progress(const local::Paths& paths, std::uint64_t seconds, int 
   });
 }
 
-int undo(const local::Paths& paths, const std::string& why, int code) {
+int undo(const Options& options, const local::Paths& paths, const std::string& why, int code) {
   say(why);
   if (const auto down = take_down(paths, [](std::string_view) {}); !down) fail(down.error());
+  options.local.forget();
   return code;
 }
 
@@ -81,15 +82,16 @@ int ended(const Options& options, const local::Paths& paths, const local::Cluste
     case Waited::kEnough:
       return status ? print_result(options, cluster, *status) : fail(status.error());
     case Waited::kStopped:
-      return undo(paths, "interrupted: taking everything down", 130);
+      return undo(options, paths, "interrupted: taking everything down", 130);
     case Waited::kDead:
-      return undo(paths, "the controller has ended: " + controller_log_end(paths), kError);
+      return undo(options, paths, "the controller has ended: " + controller_log_end(paths), kError);
     case Waited::kLate:
       break;
   }
   const auto why = status ? complaints(*status) : "  the controller says nothing\n";
   const auto text = fmt::format("not ready after {} s:\n{}", options.wait_seconds, why);
-  if (!status || !status->agents_ready()) return undo(paths, text + agent_log_ends(paths), kError);
+  if (!status || !status->agents_ready())
+    return undo(options, paths, text + agent_log_ends(paths), kError);
   say(text + fmt::format("the cluster stays up: see `weir logs`; `weir down --name {}` ends it",
                          cluster.name));
   return kError;
@@ -111,8 +113,10 @@ int run(const Options& options) {
   const auto lock = options.local.lock();
   if (!lock) return fail(lock.error());
   const auto stop = stop_signal();  // an interruption waits until it can be undone
-  if (const auto up = bring_up(paths, *cluster, loaded.manifests, say); !up)
+  if (const auto up = bring_up(paths, *cluster, loaded.manifests, say); !up) {
+    options.local.forget();
     return fail(up.error());
+  }
   const auto waited =
       wait_with_progress(paths, options.wait_seconds, stop.get(), [](const auto& status) {
         return status.revision > 0 && status.agents_ready() && status.settled();
