@@ -1,7 +1,7 @@
 // Carries a pod's packets: to a pod on this node, by VXLAN, or by a link; and in to the pod.
-#include <bpf/bpf_helpers.h>
-#include <linux/bpf.h>
 #include <linux/pkt_cls.h>
+
+#include "doubt.bpf.h"
 
 struct config {
   __u32 ifindex;  // where to: host side of the pod's link, the tunnel device or the link

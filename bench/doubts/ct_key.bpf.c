@@ -1,8 +1,7 @@
 // What one lookup in the connection table costs, by key and by where the hot fields of the value
 // lie. The loader sets sizes, flags and the constants below; the key of flow n is computed, so that
 // only the table itself is cold.
-#include <bpf/bpf_helpers.h>
-#include <linux/bpf.h>
+#include "doubt.bpf.h"
 
 enum { KEY_FULL40, KEY_V4_16, KEY_HASH16 };
 

@@ -1,6 +1,5 @@
 // What it costs to read a global epoch before each connection lookup, by where the epoch lives.
-#include <bpf/bpf_helpers.h>
-#include <linux/bpf.h>
+#include "doubt.bpf.h"
 
 struct key40 {
   __u64 word[5];

@@ -1,6 +1,5 @@
 // One PROG_ARRAY, tail-called by programs of the same type and of different attach types.
-#include <bpf/bpf_helpers.h>
-#include <linux/bpf.h>
+#include "doubt.bpf.h"
 
 struct {
   __uint(type, BPF_MAP_TYPE_PROG_ARRAY);
