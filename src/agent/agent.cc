@@ -27,6 +27,7 @@ constexpr int kIdlePolls = 25;      // then the kernel is asked to wake us
 constexpr auto kSweepEvery = 2s;
 constexpr auto kSweepHurried = 1s;
 constexpr auto kDeadEvery = 10s;
+constexpr auto kFirstList = 30s;
 
 // A descriptor of our own for the loop: asio closes what it is given.
 int duplicate(int fd) { return dup(fd); }
@@ -50,6 +51,7 @@ Result<void> Agent::check_machine() const {
     return Error(Code::kKernel,
                  fmt::format("kernel {} has no TCX: Weir needs 6.6 or newer", kernel.release));
   }
+  WEIR_TRY(check(options_.settings));
   WEIR_TRY(make_dirs(options_.run_dir));
   WEIR_TRY(make_dirs(options_.state_dir));
   struct statfs fs{};
@@ -68,7 +70,9 @@ Result<void> Agent::start() {
   WEIR_ASSIGN(auto lock, LockFile::acquire(options_.run_dir + "/agent.pid"));
   lock_ = std::make_unique<LockFile>(std::move(lock));
   WEIR_ASSIGN(plane_, Dataplane::open(options_.bpffs, options_.settings));
-  for (const auto& text : plane_->warnings()) spdlog::warn("{}", text);
+  warnings_ = plane_->warnings();
+  check_ports();
+  for (const auto& text : warnings_) spdlog::warn("{}", text);
   WEIR_TRY(open_source());
   WEIR_TRY(open_network());
   WEIR_TRY(open_sandboxes());
@@ -86,6 +90,10 @@ Result<void> Agent::start() {
 Result<void> Agent::open_source() {
   source_ = std::make_unique<DirectorySource>(options_.objects);
   WEIR_TRY(source_->start(*this));
+  // Nothing is judged gone before the first complete list.
+  const auto deadline = Clock::now() + kFirstList;
+  while (!synced_ && Clock::now() < deadline) source_->poll(100ms);
+  if (!synced_) return Error(Code::kUnavailable, "the source of objects gave no complete list");
   const auto& nodes = store_.snapshot().nodes;
   if (!nodes.contains(ObjectKey{"", options_.node})) {
     return Error(Code::kNotFound,
@@ -186,6 +194,19 @@ Result<void> Agent::refresh_uplinks() {
   if (uplinks_.tunnel != 0) WEIR_TRY(plane_->attach_device(kTunnelName, uplinks_.tunnel));
   if (sandboxes_ != nullptr) sandboxes_->set_link_options(link_options());
   return {};
+}
+
+// Ports of translated connections that the host's sockets could choose as well.
+void Agent::check_ports() {
+  const auto text = read_sysctl("net/ipv4/ip_local_port_range");
+  int first = 0;
+  int last = 0;
+  if (!text || std::sscanf(text->c_str(), "%d %d", &first, &last) != 2) return;
+  if (first > options_.settings.nat_port_max || last < options_.settings.nat_port_min) return;
+  warnings_.push_back(fmt::format(
+      "ports {}-{} of translated connections overlap this host's own, net.ipv4.ip_local_port_range "
+      "{}-{}: move one of them (--nat-port-min, --nat-port-max)",
+      options_.settings.nat_port_min, options_.settings.nat_port_max, first, last));
 }
 
 void Agent::watch_network() {

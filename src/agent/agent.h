@@ -75,6 +75,7 @@ class Agent final : public Sink, public EndpointSink, public api::Backend {
   Result<void> refresh_uplinks();
   PodLinkOptions link_options() const;
   void forget_stale_pins();
+  void check_ports();
 
   void watch_source();
   void watch_network();
@@ -119,6 +120,7 @@ class Agent final : public Sink, public EndpointSink, public api::Backend {
   bool realize_pending_ = false;
   bool table_full_ = false;
   std::uint64_t connections_ = 0;
+  std::vector<std::string> warnings_;  // of the start
   std::vector<std::string> realize_errors_;
 };
 

@@ -112,7 +112,7 @@ api::Status Agent::status() {
   for (const std::uint64_t lost : plane_->lost()) out.events_lost += lost;
   out.endpoints = store_.snapshot().endpoints.size();
   out.hooks = hook_totals(plane_->metrics());
-  out.warnings = plane_->warnings();
+  out.warnings = warnings_;
   out.warnings.insert(out.warnings.end(), conflicts_.begin(), conflicts_.end());
   out.warnings.insert(out.warnings.end(), realize_errors_.begin(), realize_errors_.end());
   return out;

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "abi/settings.h"
+#include "base/result.h"
 
 namespace weir {
 
@@ -22,5 +23,8 @@ struct Settings {
     return out;
   }
 };
+
+// kInvalid, naming the setting and what it may be.
+Result<void> check(const Settings& settings);
 
 }  // namespace weir
