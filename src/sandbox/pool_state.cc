@@ -3,9 +3,11 @@
 #include <fmt/format.h>
 
 #include <ctime>
+#include <iterator>
 #include <nlohmann/json.hpp>
 
 #include "sys/files.h"
+#include "sys/netns.h"
 
 namespace weir {
 namespace {
@@ -13,8 +15,7 @@ namespace {
 using Json = nlohmann::json;
 
 Result<std::string> boot_id() {
-  WEIR_ASSIGN(auto id, read_file("/proc/sys/kernel/random/boot_id", 64));
-  while (!id.empty() && id.back() == '\n') id.pop_back();
+  static const auto id = read_sysctl("kernel/random/boot_id");
   return id;
 }
 
@@ -51,15 +52,19 @@ Result<PoolState> load_pool_state(const std::string& path) {
   return state;
 }
 
+// Written at each DEL: as text, for a tree of JSON values would cost more than the rest of it.
 Result<void> save_pool_state(const std::string& path, const PoolState& state) {
   WEIR_ASSIGN(const auto boot, boot_id());
-  Json resting = Json::array();
+  auto text =
+      fmt::format(R"({{"boot_id":"{}","next_handle":{},"resting":[)", boot, state.next_handle);
+  const char* separator = "";
   for (const auto& [address, freed_ns] : state.resting) {
-    resting.push_back({{"address", address.to_string()}, {"freed_ns", freed_ns}});
+    fmt::format_to(std::back_inserter(text), R"({}{{"address":"{}","freed_ns":{}}})", separator,
+                   address.to_string(), freed_ns);
+    separator = ",";
   }
-  const Json json = {
-      {"boot_id", boot}, {"next_handle", state.next_handle}, {"resting", std::move(resting)}};
-  return write_file_atomic(path, json.dump());
+  text += "]}";
+  return write_file_atomic(path, text);
 }
 
 }  // namespace weir

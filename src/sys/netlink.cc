@@ -11,7 +11,7 @@
 namespace weir {
 namespace {
 
-constexpr std::size_t kBatchBytes = 32 * 1024;
+constexpr std::size_t kBatchBytes = 8 * 1024;
 constexpr std::size_t kMessageRoom = 1024;  // most bytes of one message; ours are far smaller
 
 // The kernel's own words about an error, if it sent any.

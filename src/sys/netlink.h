@@ -74,7 +74,7 @@ class Netlink {
   int fd() const { return fd_.get(); }
 
  private:
-  explicit Netlink(Fd fd) : fd_(std::move(fd)), reply_(64 * 1024) {}
+  explicit Netlink(Fd fd) : fd_(std::move(fd)), reply_(32 * 1024) {}
   Result<void> send(Batch& batch, bool ack_last);
   Result<std::size_t> receive();
 
