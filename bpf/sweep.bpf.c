@@ -31,9 +31,9 @@ static __always_inline __u32 idle_limit(const struct weir_ct_key* key, const str
   const bool replied = ct->flags & WEIR_CT_REPLIED;
   if (key->proto == IPPROTO_TCP) return replied ? sweep->tcp_s : sweep->tcp_opening_s;
   if (!replied) return sweep->unreplied_s;
-  /* Of a translated connection this half counts the question only. */
-  const __u64 exchange = ct->flags & WEIR_CT_NAT ? 1 : 2;
-  if (ct->packets[0] + ct->packets[1] <= exchange) return sweep->one_answer_s;
+  /* A translated connection's answers are counted in its other half. */
+  const __u64 answers = peer ? peer->packets[0] + peer->packets[1] : 0;
+  if (ct->packets[0] + ct->packets[1] + answers <= 2) return sweep->one_answer_s;
   return sweep->stream_s;
 }
 
@@ -90,7 +90,9 @@ int sweep(struct bpf_iter__bpf_map_elem* ctx) {
   if (ct->flags & (WEIR_CT_NAT | WEIR_CT_NAT_REPLY)) peer = ct_lookup(&peer_key);
   /* A pair is judged by the half that keeps its books; a half without the other is by itself. */
   if ((ct->flags & WEIR_CT_NAT_REPLY) && peer) return 0;
-  if (idle_jiffies(ct, peer) < idle_limit(&key, ct, peer, limits) * (__u32)cfg.hz) return 0;
+  if (READ_ONCE(ct->state) != WEIR_CT_DEAD &&
+      idle_jiffies(ct, peer) < idle_limit(&key, ct, peer, limits) * (__u32)cfg.hz)
+    return 0;
   if (!sweep_claim(ct, peer)) return 0;
   /* Tell before it goes: when the reader's buffer is full, the kernel comes back for this entry. */
   if (!(ct->flags & (WEIR_CT_HOST | WEIR_CT_NAT_REPLY))) {

@@ -1,0 +1,166 @@
+// Hops and sizes: what a router would answer with ICMP goes to the stack, which does.
+#include "harness/bed.h"
+
+namespace weir {
+namespace {
+
+class Limits : public PacketTest {
+ protected:
+  std::size_t headers() const { return (cast().v4() ? 20U : 40U) + 8U; }
+  // A datagram of `size` bytes from the IP header on.
+  Packet sized(const Address& dst, std::size_t size) {
+    return eth() / ip(cast().pod_a, dst) / udp(5000, 53) / payload(size - headers());
+  }
+};
+
+TEST_P(Limits, TheLastHopIsTheStacks) {
+  for (const Address& dst : {cast().pod_b, cast().pod_r, cast().outside}) {
+    for (const std::uint8_t ttl : std::array<std::uint8_t, 2>{0, 1}) {
+      const Packet packet = eth() / ip(cast().pod_a, dst).ttl(ttl) / udp(5000, 53);
+      const Outcome out = bed().from_pod(kLinkA, packet);
+      EXPECT_EQ(out.verdict, kNext);
+      EXPECT_TRUE(same_packet(out.frame, packet));
+    }
+  }
+  EXPECT_EQ(bed().connections(), 0u) << "a packet that does not arrive opens nothing";
+  EXPECT_EQ(bed().metric(WEIR_HOOK_FROM_POD, WEIR_OUTCOME_STACK).packets, 6u);
+}
+
+TEST_P(Limits, AlsoInAnEstablishedConnection) {
+  bed().from_pod(kLinkA, eth() / ip(cast().pod_a, cast().pod_b) / udp(5000, 53));
+  EXPECT_EQ(
+      bed().from_pod(kLinkA, eth() / ip(cast().pod_a, cast().pod_b).ttl(1) / udp(5000, 53)).verdict,
+      kNext);
+  EXPECT_EQ(bed().connection(cast().pod_a, 5000, cast().pod_b, 53, 17)->packets[0], 1u);
+  EXPECT_EQ(
+      bed().from_pod(kLinkA, eth() / ip(cast().pod_a, cast().pod_b).ttl(2) / udp(5000, 53)).verdict,
+      kRedirect);
+}
+
+// The stack would take a translated answer for its own and answer it with a reset.
+TEST_P(Limits, ATranslatedAnswerWithoutHopsIsDropped) {
+  bed().from_pod(kLinkA, eth() / ip(cast().pod_a, cast().outside) / udp(62000, 53));
+  EXPECT_EQ(
+      bed().from_nic(eth() / ip(cast().outside, cast().node).ttl(1) / udp(53, 62000)).reason(),
+      WEIR_DROP_TTL);
+}
+
+TEST_P(Limits, OverTheMtuOfTheWayOutIsTheStacks) {
+  struct Case {
+    Address dst;
+    std::size_t mtu;
+  };
+  for (const Case& c : {Case{cast().pod_r, 1450}, Case{cast().outside, 1500}}) {
+    EXPECT_EQ(bed().from_pod(kLinkA, sized(c.dst, c.mtu + 1)).verdict, kNext);
+    EXPECT_EQ(bed().connections(), 0u);
+    EXPECT_EQ(bed().from_pod(kLinkA, sized(c.dst, c.mtu)).verdict, kRedirect);
+    EXPECT_EQ(bed().from_pod(kLinkA, sized(c.dst, c.mtu + 1)).verdict, kNext)
+        << "of an established connection too";
+    EXPECT_EQ(bed().from_pod(kLinkA, sized(c.dst, c.mtu)).verdict, kRedirect);
+    bed().sweep({});
+    bed().sweep({});
+    EXPECT_EQ(bed().connections(), 0u);
+  }
+}
+
+TEST_P(Limits, BetweenPodsOfANodeThereIsNone) {
+  EXPECT_EQ(bed().from_pod(kLinkA, sized(cast().pod_b, 3000)).verdict, kRedirect);
+}
+
+// A packet for segmentation is judged by its segments and counted as them.
+TEST_P(Limits, GsoPacketsAreManyPackets) {
+  const std::size_t headers = (cast().v4() ? 20U : 40U) + 20U;
+  const auto send = [&](std::uint32_t segment) {
+    return bed().run(
+        {.ifindex = kLinkA, .gso_size = segment, .gso_segs = 2},
+        eth() / ip(cast().pod_a, cast().pod_r) / tcp(40000, 80, ACK) / payload(2 * segment));
+  };
+  const auto fits = static_cast<std::uint32_t>(1450 - headers);
+  EXPECT_EQ(send(fits).verdict, kRedirect);
+  EXPECT_EQ(send(fits + 1).verdict, kNext);
+  EXPECT_EQ(bed().metric(WEIR_HOOK_FROM_POD, WEIR_OUTCOME_IN).packets, 4u);
+  EXPECT_EQ(bed().connection(cast().pod_a, 40000, cast().pod_r, 80, 6)->packets[0], 2u);
+}
+
+TEST_P(Limits, ASegmentsTcpOptionsCount) {
+  const std::size_t headers = (cast().v4() ? 20U : 40U) + 32U;
+  Tcp tcp{40000, 80, ACK, Bytes(12, 1)};
+  const auto send = [&](std::uint32_t segment) {
+    return bed().run({.ifindex = kLinkA, .gso_size = segment, .gso_segs = 2},
+                     eth() / ip(cast().pod_a, cast().pod_r) / tcp / payload(2 * segment));
+  };
+  const auto fits = static_cast<std::uint32_t>(1450 - headers);
+  EXPECT_EQ(send(fits).verdict, kRedirect);
+  EXPECT_EQ(send(fits + 1).verdict, kNext);
+}
+
+WEIR_BOTH_FAMILIES(Limits);
+
+class Fragments : public PacketTest {
+ protected:
+  std::vector<Bytes> cut(const Address& src, const Address& dst, std::uint16_t from,
+                         std::uint16_t to, std::uint32_t id = 7, std::uint8_t ttl = 64) {
+    return fragments(eth() / ip(src, dst).ttl(ttl) / udp(from, to) / payload(200), id, 64, 64);
+  }
+};
+
+TEST_P(Fragments, TheOthersFollowTheFirst) {
+  const auto parts = cut(cast().pod_a, cast().pod_b, 5000, 53);
+  ASSERT_EQ(parts.size(), 4u);
+  for (const std::size_t i : {0, 2, 3, 1}) {
+    EXPECT_EQ(bed().from_pod(kLinkA, parts[i]).verdict, kRedirect) << i;
+  }
+  EXPECT_EQ(bed().connections(), 1u);
+  const weir_ct ct = bed().connection(cast().pod_a, 5000, cast().pod_b, 53, 17).value();
+  EXPECT_EQ(ct.packets[0], 4u);
+}
+
+TEST_P(Fragments, OneBeforeItsFirstHasNoPorts) {
+  const auto parts = cut(cast().pod_a, cast().pod_b, 5000, 53);
+  EXPECT_EQ(bed().from_pod(kLinkA, parts[1]).reason(), WEIR_DROP_FRAG_NO_FIRST);
+  EXPECT_EQ(bed().from_pod(kLinkA, parts[0]).verdict, kRedirect);
+  EXPECT_EQ(bed().from_pod(kLinkA, parts[1]).verdict, kRedirect);
+}
+
+TEST_P(Fragments, OfAnotherDatagramAreNotMixedUp) {
+  const auto seven = cut(cast().pod_a, cast().pod_b, 5000, 53, 7);
+  const auto eight = cut(cast().pod_a, cast().pod_b, 6000, 53, 8);
+  bed().from_pod(kLinkA, seven[0]);
+  EXPECT_EQ(bed().from_pod(kLinkA, eight[1]).reason(), WEIR_DROP_FRAG_NO_FIRST);
+  EXPECT_EQ(bed().from_pod(kLinkB, cut(cast().pod_b, cast().pod_a, 5000, 53)[1]).reason(),
+            WEIR_DROP_FRAG_NO_FIRST);
+}
+
+TEST_P(Fragments, AreTranslatedAllTogether) {
+  const auto out = cut(cast().pod_a, cast().outside, 62000, 53);
+  const auto want = cut(cast().node, cast().outside, 62000, 53, 7, 63);
+  for (std::size_t i = 0; i < out.size(); ++i) {
+    const Outcome sent = bed().from_pod(kLinkA, out[i]);
+    EXPECT_EQ(sent.verdict, kRedirect);
+    EXPECT_TRUE(same_packet(sent.frame, want[i])) << i;
+  }
+  const auto back = cut(cast().outside, cast().node, 53, 62000);
+  for (const Bytes& part : back) {
+    const Outcome got = bed().from_nic(part);
+    EXPECT_EQ(got.verdict, kRedirect);
+    EXPECT_EQ(Wire::parse(got.frame)->ip_dst.to_string(), cast().pod_a.to_string());
+  }
+}
+
+TEST_P(Fragments, AFirstTooShortForItsPortsIsMalformed) {
+  const auto tiny = fragments(eth() / ip(cast().pod_a, cast().pod_b) / tcp(1, 2, SYN), 9, 8, 64);
+  EXPECT_EQ(bed().from_pod(kLinkA, tiny[0]).reason(), WEIR_DROP_MALFORMED);
+  EXPECT_EQ(bed().from_pod(kLinkA, tiny[1]).reason(), WEIR_DROP_FRAG_NO_FIRST);
+}
+
+// Reassembled over the first, a later piece must not move the packet to a port that was not judged.
+TEST_P(Fragments, LaterOnesMayNotBringNewPorts) {
+  const auto parts = cut(cast().pod_a, cast().node_r, 5000, 8472);
+  EXPECT_EQ(bed().from_pod(kLinkA, parts[0]).reason(), WEIR_DROP_TUNNEL_FORBIDDEN);
+  EXPECT_EQ(bed().from_pod(kLinkA, parts[1]).reason(), WEIR_DROP_TUNNEL_FORBIDDEN);
+}
+
+WEIR_BOTH_FAMILIES(Fragments);
+
+}  // namespace
+}  // namespace weir
