@@ -16,7 +16,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
+from ipaddress import IPv6Address
 from pathlib import Path
 
 import lib_net
@@ -148,7 +148,7 @@ class Node(Namespace):
         self.lab, self.node, self.process = lab, name, None
         self.address = {4: f"172.30.0.{10 + index}", 6: f"fd00:30::{10 + index}"}
         self.ranges = [f"10.244.{index}.0/24", f"fd00:244:0:{index}::/64"]
-        self.unused = {4: f"10.244.{index}.250", 6: f"fd00:244:0:{index}::fa11"}
+        self.unused = {4: f"10.244.{index}.250", 6: str(IPv6Address(f"fd00:244:0:{index}::fa11"))}
         self.folder = lab.folder / name
         self.run_dir, self.state = self.folder / "run", self.folder / "state"
         self.bpffs = self.folder / "bpf"
