@@ -21,13 +21,14 @@ const char kMac[] = "02:00:00:00:00:01";
 constexpr unsigned short kGsoIpv4MaxSize = 63,
                          kGroIpv4MaxSize = 64;  // newer than Debian's if_link.h
 
-enum Way { kPeer, kTunnel, kLink };
+enum Way { kRaw, kPeer, kTunnel, kLink };
 struct Case {
   const char* name;
   Way way;
   unsigned pod_gso, link_gso;
 };
 const Case kCases[] = {
+    {"raw veth pair, 64k", kRaw, kPlain, kPlain},
     {"pod to pod, redirect_peer, 64k", kPeer, kPlain, kPlain},
     {"pod to pod, redirect_peer, 192k", kPeer, kBig, kPlain},
     {"VXLAN, 64k", kTunnel, kPlain, kPlain},
@@ -106,13 +107,9 @@ void attach(const char* argv0, const char* link, const char* program, const char
     doubt::die(std::string("attach to ") + link);
 }
 
-void make_pod(int i, char node, char pod, int number, unsigned gso) {
-  const std::string ns = name(i, pod), in = "ip -n " + ns + " ", host = std::string("lx") + pod;
+void address_pod(const std::string& ns, int number, unsigned gso) {
+  const std::string in = "ip -n " + ns + " ";
   const std::string other = std::to_string(3 - number), self = std::to_string(number);
-  sh("ip netns add " + ns);
-  sh("ip -n " + name(i, node) + " link add " + host + " address " + kMac +
-     " mtu 1450 type veth peer name eth0 address " + kMac + " mtu 1450 netns " + ns);
-  sh("ip -n " + name(i, node) + " link set " + host + " up");
   sh(in + "link set eth0 up");
   sh(in + "addr add 10.9.0." + self + "/24 dev eth0");
   sh(in + "addr add fd09::" + self + "/64 dev eth0 nodad");
@@ -120,8 +117,29 @@ void make_pod(int i, char node, char pod, int number, unsigned gso) {
   sh(in + "neigh add fd09::" + other + " lladdr " + kMac + " dev eth0");
   enter(ns);
   set_gso("eth0", gso);
+}
+
+// One end in `ns`, called `host`; the other is eth0 of the new namespace `pod`.
+void add_veth(const std::string& ns, const std::string& host, const std::string& pod) {
+  sh("ip netns add " + pod);
+  sh("ip -n " + ns + " link add " + host + " address " + kMac +
+     " mtu 1450 type veth peer name eth0 address " + kMac + " mtu 1450 netns " + pod);
+}
+
+void make_pod(int i, char node, char pod, int number, unsigned gso) {
+  const std::string host = std::string("lx") + pod;
+  add_veth(name(i, node), host, name(i, pod));
+  sh("ip -n " + name(i, node) + " link set " + host + " up");
+  address_pod(name(i, pod), number, gso);
   enter(name(i, node));
   set_gso(host.c_str(), gso);
+}
+
+void make_raw(int i, unsigned gso) {
+  sh("ip netns add " + name(i, 'x'));
+  add_veth(name(i, 'x'), "eth0", name(i, 'y'));
+  address_pod(name(i, 'x'), 1, gso);
+  address_pod(name(i, 'y'), 2, gso);
 }
 
 void join_nodes(int i, const Case& c) {
@@ -142,6 +160,7 @@ void join_nodes(int i, const Case& c) {
 
 void make(const char* argv0, int i) {
   const Case& c = kCases[i];
+  if (c.way == kRaw) return make_raw(i, c.pod_gso);
   const char nodes[2] = {'a', c.way == kPeer ? 'a' : 'b'};
   sh("ip netns add " + name(i, 'a'));
   if (c.way != kPeer) {
