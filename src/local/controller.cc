@@ -15,6 +15,7 @@
 
 #include "local/cgroup.h"
 #include "local/hosts.h"
+#include "local/log_limit.h"
 #include "sys/files.h"
 
 namespace weir::local {
@@ -81,6 +82,7 @@ Result<void> Controller::watch_signals() {
 
 Result<void> Controller::run() {
   reload();
+  limit_logs();
   for (const auto& agent : agents_) agent->begin();
   loop_.run();
   return {};
@@ -99,6 +101,14 @@ void Controller::reload() {
   desired_ = desired_pods(manifests_);
   write_objects();
   reconcile();
+}
+
+void Controller::limit_logs() {
+  for (const auto& [key, runner] : pods_) runner->limit_logs();
+  for (const auto& agent : agents_) {
+    static_cast<void>(limit_log(paths_.agent_log(agent->node()), kMaxLog, kKeptLog));
+  }
+  loop_.after(std::chrono::seconds(10), [this] { limit_logs(); });
 }
 
 // Changes come in bunches: one look at all of them.

@@ -39,6 +39,7 @@ class Controller {
   void reconcile();
   void create(const DesiredPod& pod);
   void drop_gone();
+  void limit_logs();
   void publish();
   ClusterStatus status() const;
   std::vector<Pod> pods() const;

@@ -117,35 +117,32 @@ spec:
   terminationGracePeriodSeconds: 3
   containers:
     - name: c
-      command: [sh, -c, 'echo "$(A)"'] env : -{name : A, value : "1"} -
-  {
-  name:
-    IP, valueFrom : {
-    fieldRef: {
-    fieldPath:
-      status.podIP
-    }
-    }
-  }
-ports:
-  [{name : http, containerPort : 80}, {containerPort : 53, protocol : UDP}] readinessProbe : httpGet
-      : {path : / x, port : 80, httpHeaders : [ {name : A, value : b} ]} periodSeconds : 2 -
-        name : d readinessProbe : {tcpSocket : {port : 90}, failureThreshold : 7} -- -apiVersion
-      : apps /
-        v1 kind : Deployment metadata : {name : cart, namespace : shop} spec : replicas : 4 selector
-      : {
-  matchLabels: {
-  app:
-    cart
+      command: [sh, -c, 'echo "$(A)"'] env : -{name : A, value : "1"} - { name : IP,
+                        valueFrom : {
+  fieldRef: {
+  fieldPath:
+    status.podIP
   }
   }
-  template : metadata : {
-  labels: {
-  app:
-    cart
-  }
-  }
-spec: {
+}
+ports : [ {name : http, containerPort : 80}, {containerPort : 53, protocol : UDP} ] readinessProbe
+    : httpGet : {path : / x, port : 80, httpHeaders : [ {name : A, value : b} ]} periodSeconds : 2 -
+                name : d readinessProbe
+    : {tcpSocket : {port : 90}, failureThreshold : 7} -- -apiVersion : apps /
+                                                                       v1 kind : Deployment metadata
+    : {name : cart, namespace : shop} spec : replicas : 4 selector : {
+matchLabels: {
+app:
+  cart
+}
+}
+template : metadata : {
+labels: {
+app:
+  cart
+}
+}
+spec : {
 containers:
   [{name : c}]
 }

@@ -144,6 +144,11 @@ void Teardown::remove_nodes() {
   note(remove_underlay(paths_));
   for (const auto& node : nodes_) {
     const auto bpffs = paths_.node_bpffs(node);
+    // Another mount namespace may hold a copy of the mount, and with it every pin.
+    for (const auto& pin : list_dir(bpffs).value_or(std::vector<std::string>())) {
+      std::error_code ignored;
+      std::filesystem::remove_all(bpffs + "/" + pin, ignored);
+    }
     if (umount2(bpffs.c_str(), MNT_DETACH) != 0 && errno != ENOENT && errno != EINVAL) {
       note(errno_error(errno, bpffs));
     }

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <signal.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -76,6 +77,18 @@ std::vector<char*> pointers(const std::vector<std::string>& words) {
   _exit(errno == ENOENT ? 127 : 126);
 }
 
+// By a mount of its own: a mount where a file is open for writing cannot become read-only.
+Result<Fd> open_log(const std::string& path) {
+  const auto slash = path.rfind('/');
+  const Fd folder(
+      open_tree(AT_FDCWD, path.substr(0, slash).c_str(), OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC));
+  if (!folder) return errno_error(errno, path);
+  Fd log(openat(folder.get(), path.c_str() + slash + 1, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC,
+                0600));
+  if (!log) return errno_error(errno, path);
+  return log;
+}
+
 class Init {
  public:
   explicit Init(const InitSpec& spec) : spec_(spec) {}
@@ -100,8 +113,7 @@ Result<void> Init::open_logs() {
   for (const auto& container : spec_.containers) {
     Running running;
     running.spec = &container;
-    running.log = Fd(open(container.log.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600));
-    if (!running.log) return errno_error(errno, container.log);
+    WEIR_ASSIGN(running.log, open_log(container.log));
     running.next = Time::now();
     containers_.push_back(std::move(running));
   }

@@ -109,6 +109,11 @@ Result<void> mount_own_folders() {
   }
   WEIR_TRY(mount_on("proc", "/proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, nullptr));
   WEIR_TRY(mount_on("sysfs", "/sys", MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_RDONLY, nullptr));
+  for (const char* path : {"/proc/sys", "/proc/sysrq-trigger", "/proc/irq", "/proc/bus"}) {
+    if (!std::filesystem::exists(path)) continue;
+    WEIR_ASSIGN(const auto same, copy_mount(path));
+    WEIR_TRY(put_mount(same, path));
+  }
   if (std::filesystem::is_directory("/dev/shm")) {
     WEIR_TRY(mount_on("tmpfs", "/dev/shm", MS_NOSUID | MS_NODEV, "mode=1777,size=64m"));
   }

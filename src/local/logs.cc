@@ -25,6 +25,9 @@ Result<void> write_out(std::string_view text) {
 
 Result<void> copy_rest(int file) {
   char buffer[65536];
+  struct stat st{};
+  // It was cut: what is left of it comes from its beginning.
+  if (fstat(file, &st) == 0 && st.st_size < lseek(file, 0, SEEK_CUR)) lseek(file, 0, SEEK_SET);
   while (true) {
     const ssize_t n = read(file, buffer, sizeof buffer);
     if (n < 0) return errno_error(errno, "read the log");

@@ -10,6 +10,7 @@
 
 #include "local/cgroup.h"
 #include "local/container.h"
+#include "local/log_limit.h"
 #include "local/pod_runner.h"
 
 namespace weir::local {
@@ -157,6 +158,12 @@ void PodRunner::init_ended() {
   if (code != kInitBroken) problem_ = fmt::format("the pod's first process ended with {}", code);
   refresh();
   detach(Then::kAgain);
+}
+
+void PodRunner::limit_logs() const {
+  for (const auto& container : record_.containers) {
+    static_cast<void>(limit_log(container.log, kMaxLog, kKeptLog));
+  }
 }
 
 // Ready and the object follow from the containers.

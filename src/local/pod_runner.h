@@ -53,6 +53,7 @@ class PodRunner {
   // Why it is not running, or empty.
   const std::string& problem() const { return problem_; }
   void update_hosts();
+  void limit_logs() const;
 
  private:
   struct RunningContainer {

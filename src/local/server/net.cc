@@ -1,82 +1,25 @@
-// Everything that speaks: servers and calls as coroutines on one thread.
+// The loop: listeners, echoes, calls that are not HTTP, and the load that is sent.
 
 #include "net.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
-#include <boost/asio/as_tuple.hpp>
 #include <boost/asio/co_spawn.hpp>
-#include <boost/asio/deferred.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/experimental/awaitable_operators.hpp>
 #include <boost/asio/io_context.hpp>
-#include <boost/asio/ip/tcp.hpp>
-#include <boost/asio/ip/udp.hpp>
 #include <boost/asio/ip/v6_only.hpp>
 #include <boost/asio/read_until.hpp>
 #include <boost/asio/signal_set.hpp>
 #include <boost/asio/steady_timer.hpp>
-#include <boost/asio/use_awaitable.hpp>
 #include <boost/asio/write.hpp>
-#include <boost/beast/core/flat_buffer.hpp>
-#include <boost/beast/core/tcp_stream.hpp>
-#include <boost/beast/http.hpp>
-#include <chrono>
-#include <cstdio>
-#include <cstdlib>
 #include <map>
-#include <nlohmann/json.hpp>
-#include <random>
+
+#include "tasks.h"
 
 namespace weir::pod_server {
 namespace {
 
-namespace asio = boost::asio;
-namespace http = boost::beast::http;
-using asio::ip::tcp;
-using asio::ip::udp;
-using boost::beast::flat_buffer;
-using boost::beast::tcp_stream;
-using Clock = std::chrono::steady_clock;
-using Json = nlohmann::ordered_json;
-template <typename T>
-using Task = asio::awaitable<T>;
-
-constexpr auto kTask = asio::as_tuple(asio::use_awaitable);
-constexpr std::chrono::seconds kCallLimit(2);
-constexpr std::chrono::seconds kIdleLimit(60);
 constexpr std::chrono::seconds kReportEvery(10);
-constexpr std::size_t kMaxBody = 64 << 20;
-
-std::string environment(const char* name) {
-  const char* value = std::getenv(name);
-  return value == nullptr ? "" : value;
-}
-
-double ms_since(Clock::time_point begin) {
-  return std::chrono::duration<double, std::milli>(Clock::now() - begin).count();
-}
-
-template <typename... Args>
-void log(const Options& options, fmt::format_string<Args...> format, Args&&... args) {
-  if (options.quiet) return;
-  fmt::print(format, std::forward<Args>(args)...);
-  std::fflush(stdout);
-}
-
-std::mt19937& dice() {
-  static std::mt19937 engine{std::random_device{}()};
-  return engine;
-}
-
-// What came of one call.
-struct Answer {
-  int status = 0;  // 0: none came
-  double ms = 0;
-  std::string body;  // or why none came
-  bool good() const { return status >= 200 && status < 400; }
-};
 
 // One of the name's addresses, by lot.
 template <typename Protocol>
@@ -88,40 +31,10 @@ Task<Result<typename Protocol::endpoint>> look_up(const Url& url) {
   co_return std::next(found.begin(), static_cast<std::ptrdiff_t>(pick(dice())))->endpoint();
 }
 
-// A connection that may be kept for the next call of the same URL.
-using Kept = std::unique_ptr<tcp_stream>;
-
-Task<Answer> call_http(const Url& url, Kept* keep) {
-  Kept stream = keep != nullptr ? std::move(*keep) : nullptr;
-  if (!stream) {
-    const auto endpoint = co_await look_up<tcp>(url);
-    if (!endpoint) co_return Answer{0, 0, endpoint.error().text()};
-    stream = std::make_unique<tcp_stream>(co_await asio::this_coro::executor);
-    stream->expires_after(kCallLimit);
-    const auto [error] = co_await stream->async_connect(*endpoint, kTask);
-    if (error) co_return Answer{0, 0, error.message()};
-  }
-  stream->expires_after(kCallLimit);
-  http::request<http::empty_body> request(http::verb::get, url.path, 11);
-  request.set(http::field::host, fmt::format("{}:{}", url.host, url.port));
-  request.set(http::field::user_agent, "weir-pod-server");
-  request.keep_alive(keep != nullptr);
-  const auto [wrong, written] = co_await http::async_write(*stream, request, kTask);
-  if (wrong) co_return Answer{0, 0, wrong.message()};
-  flat_buffer buffer;
-  http::response_parser<http::string_body> parser;
-  parser.body_limit(kMaxBody);
-  const auto [failed, n] = co_await http::async_read(*stream, buffer, parser, kTask);
-  if (failed) co_return Answer{0, 0, failed.message()};
-  if (keep != nullptr && parser.get().keep_alive()) *keep = std::move(stream);
-  co_return Answer{static_cast<int>(parser.get().result_int()), 0, parser.get().body()};
-}
-
-Task<Answer> call_tcp(const Url& url) {
+Task<Answer> exchange_line(const Url& url) {
   const auto endpoint = co_await look_up<tcp>(url);
   if (!endpoint) co_return Answer{0, 0, endpoint.error().text()};
-  tcp_stream stream(co_await asio::this_coro::executor);
-  stream.expires_after(kCallLimit);
+  tcp::socket stream(co_await asio::this_coro::executor);
   const auto [error] = co_await stream.async_connect(*endpoint, kTask);
   if (error) co_return Answer{0, 0, error.message()};
   const std::string line = "hello\n";
@@ -132,6 +45,14 @@ Task<Answer> call_tcp(const Url& url) {
       co_await asio::async_read_until(stream, asio::dynamic_buffer(answer, 65536), '\n', kTask);
   if (failed) co_return Answer{0, 0, failed.message()};
   co_return Answer{200, 0, answer.substr(0, n - 1)};
+}
+
+Task<Answer> call_tcp(const Url& url) {
+  using namespace asio::experimental::awaitable_operators;
+  asio::steady_timer timer(co_await asio::this_coro::executor, kCallLimit);
+  auto result = co_await (exchange_line(url) || timer.async_wait(kTask));
+  if (result.index() == 1) co_return Answer{0, 0, "no answer"};
+  co_return std::get<0>(std::move(result));
 }
 
 Task<Answer> call_udp(const Url& url) {
@@ -154,6 +75,29 @@ Task<Answer> call_udp(const Url& url) {
   co_return Answer{200, 0, std::string(text, n)};
 }
 
+}  // namespace
+
+std::mt19937& dice() {
+  static std::mt19937 engine{std::random_device{}()};
+  return engine;
+}
+
+double ms_since(Clock::time_point begin) {
+  return std::chrono::duration<double, std::milli>(Clock::now() - begin).count();
+}
+
+std::string client_of(const tcp::socket& socket) {
+  boost::system::error_code error;
+  auto address = socket.remote_endpoint(error).address();
+  if (error) return "?";
+  if (address.is_v6() && address.to_v6().is_v4_mapped()) {
+    return asio::ip::make_address_v4(asio::ip::v4_mapped, address.to_v6()).to_string();
+  }
+  return address.to_string();
+}
+
+Task<Result<tcp::endpoint>> look_up_tcp(const Url& url) { co_return co_await look_up<tcp>(url); }
+
 Task<Answer> call(const Url& url, Kept* keep) {
   const auto begin = Clock::now();
   Answer answer;
@@ -172,108 +116,7 @@ Task<Answer> call(const Url& url, Kept* keep) {
   co_return answer;
 }
 
-// All at once; answers in the order of the upstreams.
-Task<std::vector<Answer>> call_all(const std::vector<Upstream>& upstreams) {
-  const auto executor = co_await asio::this_coro::executor;
-  std::vector<Answer> answers(upstreams.size());
-  asio::steady_timer all_done(executor, Clock::time_point::max());
-  std::size_t open = upstreams.size();
-  for (std::size_t i = 0; i < upstreams.size(); ++i) {
-    asio::co_spawn(executor, call(upstreams[i].url, nullptr),
-                   [&, i](const std::exception_ptr&, Answer answer) {
-                     answers[i] = std::move(answer);
-                     if (--open == 0) all_done.cancel();
-                   });
-  }
-  while (open > 0) co_await all_done.async_wait(kTask);
-  co_return answers;
-}
-
-Json upstream_json(const Answer& answer) {
-  Json json = {{"status", answer.status}, {"ms", std::round(answer.ms * 100) / 100}};
-  if (answer.status == 0) {
-    json["error"] = answer.body;
-    return json;
-  }
-  const auto body = Json::parse(answer.body, nullptr, false);
-  json["body"] = body.is_discarded() ? Json(answer.body) : body;
-  return json;
-}
-
-using Request = http::request<http::string_body>;
-using Response = http::response<http::string_body>;
-
-Task<Response> serve(const Options& options, const Request& request, const std::string& client) {
-  const std::string path(request.target());
-  Response response(http::status::ok, request.version());
-  response.set(http::field::server, "weir-pod-server");
-  response.keep_alive(request.keep_alive());
-  if (path == "/healthz") {
-    response.set(http::field::content_type, "text/plain");
-    response.body() = "ok\n";
-    response.prepare_payload();
-    co_return response;
-  }
-  Json json = {{"pod", environment("POD_NAME")},
-               {"namespace", environment("POD_NAMESPACE")},
-               {"node", environment("NODE_NAME")},
-               {"path", path},
-               {"client", client},
-               {"upstreams", Json::object()}};
-  if (calls_upstreams(options, path)) {
-    const auto answers = co_await call_all(options.upstreams);
-    for (std::size_t i = 0; i < answers.size(); ++i) {
-      json["upstreams"][options.upstreams[i].name] = upstream_json(answers[i]);
-      if (!answers[i].good()) response.result(http::status::bad_gateway);
-    }
-  }
-  if (options.work_ms > 0) {
-    asio::steady_timer timer(co_await asio::this_coro::executor,
-                             std::chrono::milliseconds(options.work_ms));
-    co_await timer.async_wait(kTask);
-  }
-  std::uniform_int_distribution<std::uint64_t> percent(1, 100);
-  if (percent(dice()) <= options.fail_percent) {
-    response.result(http::status::internal_server_error);
-  }
-  if (options.body_bytes > 0) json["padding"] = std::string(options.body_bytes, 'x');
-  response.set(http::field::content_type, "application/json");
-  response.body() = json.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
-  response.prepare_payload();
-  co_return response;
-}
-
-std::string client_of(const tcp::socket& socket) {
-  boost::system::error_code error;
-  auto address = socket.remote_endpoint(error).address();
-  if (error) return "?";
-  if (address.is_v6() && address.to_v6().is_v4_mapped()) {
-    return asio::ip::make_address_v4(asio::ip::v4_mapped, address.to_v6()).to_string();
-  }
-  return address.to_string();
-}
-
-Task<void> http_session(const Options& options, tcp::socket socket) {
-  const auto client = client_of(socket);
-  tcp_stream stream(std::move(socket));
-  flat_buffer buffer;
-  while (true) {
-    stream.expires_after(kIdleLimit);
-    Request request;
-    const auto [error, n] = co_await http::async_read(stream, buffer, request, kTask);
-    if (error) break;
-    const auto begin = Clock::now();
-    const auto response = co_await serve(options, request, client);
-    const auto [wrong, written] = co_await http::async_write(stream, response, kTask);
-    if (request.target() != "/healthz") {
-      log(options, "{} {} {} {} {:.1f} ms\n", std::string(request.method_string()),
-          std::string(request.target()), client, response.result_int(), ms_since(begin));
-    }
-    if (wrong || !response.keep_alive()) break;
-  }
-  boost::system::error_code ignored;
-  stream.socket().shutdown(tcp::socket::shutdown_send, ignored);
-}
+namespace {
 
 Task<void> echo_session(const Options& options, tcp::socket socket) {
   const auto client = client_of(socket);
