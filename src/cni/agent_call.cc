@@ -11,28 +11,18 @@
 #include <cstring>
 #include <ctime>
 #include <string_view>
+#include <system_error>
+
+#include "base/fd.h"
 
 namespace weir::cni {
 namespace {
 
 constexpr int kPatienceSeconds = 110;  // kubelet gives up after 120
 
-// The shared Fd is in a library that this binary leaves out.
-class Handle {
- public:
-  explicit Handle(int fd) : fd_(fd) {}
-  Handle(const Handle&) = delete;
-  Handle& operator=(const Handle&) = delete;
-  ~Handle() {
-    if (fd_ >= 0) close(fd_);
-  }
-  int get() const { return fd_; }
-
- private:
-  int fd_;
-};
-
-std::string system_fault(const std::string& what) { return what + ": " + std::strerror(errno); }
+std::string system_fault(const std::string& what) {
+  return what + ": " + std::generic_category().message(errno);
+}
 
 bool write_all(int fd, std::string_view data) {
   while (!data.empty()) {
@@ -85,8 +75,8 @@ AgentReply call_agent(const std::string& run_dir, const std::string& request) {
     return reply;
   }
   std::memcpy(address.sun_path, path.c_str(), path.size() + 1);
-  const Handle socket_handle(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  const int fd = socket_handle.get();
+  const Fd owner(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  const int fd = owner.get();
   const timeval patience{kPatienceSeconds, 0};
   setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
   setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
@@ -108,7 +98,7 @@ std::string spool_request(const std::string& state_dir, const std::string& reque
   const std::string name = std::to_string(now.tv_sec) + "." + std::to_string(now.tv_nsec) + "." +
                            std::to_string(getpid()) + ".json";
   const std::string temporary = folder + "/." + name;
-  const Handle file(open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
+  const Fd file(open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
   if (file.get() < 0) return system_fault(temporary);
   if (write_all(file.get(), request) && fsync(file.get()) == 0 &&
       rename(temporary.c_str(), (folder + "/" + name).c_str()) == 0) {

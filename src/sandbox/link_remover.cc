@@ -3,6 +3,7 @@
 #include <vector>
 
 #include "sys/node_links.h"
+#include "sys/rcu.h"
 
 namespace weir {
 
@@ -46,7 +47,10 @@ void LinkRemover::run() {
     }
     std::vector<std::string> names;
     for (const auto& task : tasks) names.push_back(task.name);
-    const auto result = remove_links(netlink_, names);
+    const auto result = [&] {
+      const ExpeditedRcu expedited;
+      return remove_links(netlink_, names);
+    }();
     for (auto& task : tasks) finish(std::move(task), result);
   }
 }

@@ -28,6 +28,8 @@ class EndpointSink {
   virtual Result<void> publish(const Endpoint& endpoint) = 0;
   // Unknown handles are fine. The link still exists.
   virtual Result<void> retract(std::uint32_t handle) = 0;
+  // A retracted endpoint's link is gone: nothing that was held for it is needed any more.
+  virtual void released(const std::string& /*host_ifname*/) {}
 };
 
 struct SandboxConfig {
@@ -58,6 +60,9 @@ class Sandboxes {
   // Frees attachments whose namespace or link is gone, and links without a record; applies spooled
   // DELs. To be called every few seconds.
   void sweep();
+  // The kernel says that a link of the node is gone. It says so before whoever removed it returns,
+  // which is some 16 ms later: DEL need not wait for that.
+  void link_gone(std::uint32_t ifindex);
 
   void set_link_options(PodLinkOptions options) { config_.link = std::move(options); }
   std::vector<Endpoint> endpoints() const;
@@ -92,8 +97,10 @@ class Sandboxes {
   void free_unrecorded(const cni::AttachmentId& id, const Freed& freed);
   void free_quietly(const cni::AttachmentId& id, const std::string& why);
   void forget(const cni::AttachmentId& id);
-  void remove_link_of(const cni::AttachmentId& id, const std::string& name, const Freed& freed);
-  void finish(const cni::AttachmentId& id, const Result<void>& removed, const Freed& freed);
+  void remove_link_of(const cni::AttachmentId& id, const std::string& name, std::uint32_t ifindex,
+                      const Freed& freed);
+  void finish(const cni::AttachmentId& id, const std::string& name, const Result<void>& removed,
+              const Freed& freed);
 
   Result<void> restore_pools();
   Result<void> restore_records();
@@ -117,7 +124,8 @@ class Sandboxes {
   std::map<cni::AttachmentId, Record> records_;
   // Attachments whose link is being removed, and what waits for the end of that.
   std::map<cni::AttachmentId, std::vector<std::function<void()>>> busy_;
-  std::vector<std::string> kept_links_;  // of records that cannot be read
+  std::map<std::uint32_t, std::function<void()>> leaving_;  // by ifindex, until the link is gone
+  std::vector<std::string> kept_links_;                     // of records that cannot be read
   std::unique_ptr<LinkRemover> remover_;
 };
 

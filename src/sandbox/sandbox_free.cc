@@ -58,18 +58,19 @@ void Sandboxes::free(const cni::AttachmentId& id, const Freed& freed) {
     const cni::Failure failure{cni::kTryAgainLater, retracted.error().text(), {}};
     return freed(&failure);
   }
-  remove_link_of(id, record.endpoint.host_ifname, freed);
+  remove_link_of(id, record.endpoint.host_ifname, record.endpoint.host_ifindex, freed);
 }
 
 // What there may be without a record: the link of an ADD that failed, addresses, an unreadable
 // file.
 void Sandboxes::free_unrecorded(const cni::AttachmentId& id, const Freed& freed) {
   const auto name = host_link_name(id);
-  if (!find_link(netlink_, name)) {
+  const auto link = find_link(netlink_, name);
+  if (!link) {
     forget(id);
     return freed(nullptr);
   }
-  remove_link_of(id, name, freed);
+  remove_link_of(id, name, link->index, freed);
 }
 
 void Sandboxes::free_quietly(const cni::AttachmentId& id, const std::string& why) {
@@ -86,18 +87,25 @@ void Sandboxes::forget(const cni::AttachmentId& id) {
 }
 
 void Sandboxes::remove_link_of(const cni::AttachmentId& id, const std::string& name,
-                               const Freed& freed) {
+                               std::uint32_t ifindex, const Freed& freed) {
   busy_[id];
-  remover_->remove(name,
-                   [this, id, freed](const Result<void>& removed) { finish(id, removed, freed); });
+  leaving_[ifindex] = [this, id, name, freed] { finish(id, name, {}, freed); };
+  remover_->remove(name, [this, id, name, ifindex, freed](const Result<void>& removed) {
+    if (leaving_.erase(ifindex) != 0) finish(id, name, removed, freed);
+  });
+}
+
+void Sandboxes::link_gone(std::uint32_t ifindex) {
+  if (const auto leaving = leaving_.extract(ifindex)) leaving.mapped()();
 }
 
 // The attachment is free for requests again before `freed` hears of it; those that waited come
 // after.
-void Sandboxes::finish(const cni::AttachmentId& id, const Result<void>& removed,
-                       const Freed& freed) {
+void Sandboxes::finish(const cni::AttachmentId& id, const std::string& name,
+                       const Result<void>& removed, const Freed& freed) {
   const auto waiting = busy_.extract(id);
   if (removed) {
+    sink_.released(name);
     forget(id);
     freed(nullptr);
   } else {

@@ -41,14 +41,14 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void give_up_later() {
     timer_.expires_after(kPatience);
     timer_.async_wait([self = shared_from_this()](ErrorCode error) {
-      if (!error) self->close();
+      if (!error) self->hang_up();
     });
   }
 
   void on_read(ErrorCode error) {
     timer_.cancel();
     const bool too_long = request_.size() > cni::kMaxRequestBytes;
-    if (error != asio::error::eof && !too_long) return close();
+    if (error != asio::error::eof && !too_long) return hang_up();
     sandboxes_.handle(request_, [self = shared_from_this()](std::string answer) {
       self->reply(std::move(answer));
     });
@@ -58,10 +58,10 @@ class Connection : public std::enable_shared_from_this<Connection> {
     answer_ = std::move(answer);
     give_up_later();
     asio::async_write(socket_, asio::buffer(answer_),
-                      [self = shared_from_this()](ErrorCode, std::size_t) { self->close(); });
+                      [self = shared_from_this()](ErrorCode, std::size_t) { self->hang_up(); });
   }
 
-  void close() {
+  void hang_up() {
     timer_.cancel();
     ErrorCode ignored;
     socket_.close(ignored);
