@@ -1,6 +1,8 @@
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 
@@ -13,6 +15,8 @@
 
 namespace weir::cli {
 namespace {
+
+constexpr std::size_t kTimeEnds = sizeof R"({"time":"2026-11-24T02:30:00.123456789Z)" - 1;
 
 struct Options {
   AgentOptions agents;
@@ -78,6 +82,20 @@ bool print_lines(std::string_view lines, const Options& options, const FlowStyle
   return print_out(out);
 }
 
+// History of several nodes as one, oldest first; `last` was asked of each of them. A line begins
+// with its time, so that lines sort as times do.
+std::string in_order(std::string_view lines, const std::string& last) {
+  std::vector<std::string_view> sorted;
+  while (!lines.empty()) {
+    sorted.push_back(lines.substr(0, lines.find('\n') + 1));
+    lines.remove_prefix(sorted.back().size());
+  }
+  std::ranges::stable_sort(sorted, {}, [](auto line) { return line.substr(0, kTimeEnds); });
+  const std::size_t most = std::strtoul(last.c_str(), nullptr, 10);
+  if (sorted.size() > most) sorted.erase(sorted.begin(), sorted.end() - static_cast<long>(most));
+  return fmt::format("{}", fmt::join(sorted, ""));
+}
+
 int run(const Options& options) {
   const auto target = target_of(options);
   if (!target) return fail(Error(Code::kInvalid, "--" + target.error().text()));
@@ -87,15 +105,22 @@ int run(const Options& options) {
   for (const Agent& agent : *agents) streams.push_back({agent.socket, *target});
   const FlowStyle style{.colour = wants_colour()};
   const Fd stop = stop_signal();
-  bool any = false;
+  std::string history;
   const auto read =
       api::read_streams(streams, true, stop.get(), [&](std::size_t, std::string_view lines) {
-        any = true;
+        if (!options.follows()) {
+          history += lines;
+          return api::Next::kGoOn;
+        }
         return print_lines(lines, options, style) ? api::Next::kGoOn : api::Next::kStop;
       });
+  if (!options.follows()) print_lines(in_order(history, options.last), options, style);
   if (!read) return fail(read.error());
-  if (!any && !options.follows()) fmt::print(stderr, "weir: no flows that match are remembered\n");
-  return any || options.follows() ? kOk : kNothing;
+  if (!options.follows() && history.empty()) {
+    fmt::print(stderr, "weir: no flows that match are remembered\n");
+    return kNothing;
+  }
+  return kOk;
 }
 
 void add_filters(Command& verb, Options& options) {

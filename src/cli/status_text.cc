@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <bit>
+
 #include "cli/table.h"
 #include "observe/flow.h"
 
@@ -15,6 +17,12 @@ std::string percent(std::uint64_t part, std::uint64_t whole) {
   if (whole == 0) return "-";
   const double value = 100.0 * static_cast<double>(part) / static_cast<double>(whole);
   return part > 0 && value < 1 ? "< 1 %" : fmt::format("{:.0f} %", value);
+}
+
+// An IPv6 range holds more than anybody reads.
+std::string size_text(std::uint64_t size) {
+  constexpr std::uint64_t kReadable = 1'000'000'000'000;
+  return size < kReadable ? count_text(size) : fmt::format("2^{}", std::bit_width(size));
 }
 
 std::string devices_text(const api::Status& status) {
@@ -44,7 +52,7 @@ std::string summary(const api::Status& status) {
 std::string pools_text(const api::Status& status) {
   Rows rows = {{"POOL", "SIZE", "USED", "RESTING", "FULL"}};
   for (const api::Pool& pool : status.pools) {
-    rows.push_back({pool.cidr, count_text(pool.size), count_text(pool.used),
+    rows.push_back({pool.cidr, size_text(pool.size), count_text(pool.used),
                     count_text(pool.resting), percent(pool.used, pool.size)});
   }
   return rows.size() == 1 ? "" : fmt::format("\n{}", table(rows, "  "));
@@ -75,7 +83,7 @@ std::string hooks_text(const api::Status& status) {
   }
   std::string out = rows.size() == 1 ? "" : fmt::format("\n{}", table(rows, "  "));
   if (drops.empty()) return out;
-  drops.insert(drops.begin(), {"DROPPED AT", "PACKETS", "REASON", ""});
+  drops.insert(drops.begin(), {"DROPPED AT", "PACKETS", "REASON", "MEANING"});
   return fmt::format("{}\n{}", out, table(drops, "  "));
 }
 

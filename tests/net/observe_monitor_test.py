@@ -39,7 +39,10 @@ class Weir:
 
     def flows(self, *words):
         done = self("monitor", "--last", 10000, "-o", "json", *words, code=(0, 3))
-        return [json.loads(line) for line in done.stdout.splitlines()]
+        flows = [json.loads(line) for line in done.stdout.splitlines()]
+        times = [flow["time"] for flow in flows]
+        equal(times, sorted(times), "history of several nodes is in order")
+        return flows
 
     @contextlib.contextmanager
     def running(self, verb, *words):
