@@ -21,9 +21,9 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr auto kBatch = 5ms;        // objects that come together are realized together
-constexpr auto kEventPoll = 20ms;   // while flows are coming
-constexpr int kIdlePolls = 25;      // then the kernel is asked to wake us
+constexpr auto kBatch = 5ms;       // objects that come together are realized together
+constexpr auto kEventPoll = 20ms;  // while flows are coming
+constexpr int kIdlePolls = 25;     // then the kernel is asked to wake us
 constexpr auto kSweepEvery = 2s;
 constexpr auto kSweepHurried = 1s;
 constexpr auto kDeadEvery = 10s;
@@ -58,9 +58,10 @@ Result<void> Agent::check_machine() const {
   const auto parent = options_.bpffs.substr(0, options_.bpffs.rfind('/'));
   const bool here = statfs(options_.bpffs.c_str(), &fs) == 0 || statfs(parent.c_str(), &fs) == 0;
   if (!here || fs.f_type != BPF_FS_MAGIC) {
-    return Error(Code::kInvalid,
-                 fmt::format("--bpffs {}: not on a BPF file system; mount one there: mount -t bpf bpf {}",
-                             options_.bpffs, options_.bpffs));
+    return Error(
+        Code::kInvalid,
+        fmt::format("--bpffs {}: not on a BPF file system; mount one there: mount -t bpf bpf {}",
+                    options_.bpffs, options_.bpffs));
   }
   return {};
 }
@@ -79,13 +80,15 @@ Result<void> Agent::start() {
   WEIR_TRY(realize());
   plane_->forget_other_builds();
   WEIR_TRY(serve());
-  spdlog::info("ready: node {}, programs {} {}, {} pods, {} ms", options_.node, plane_->build(),
-               plane_->adopted() ? "adopted" : "loaded", store_.snapshot().endpoints.size(),
-               std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - started_).count());
+  spdlog::info(
+      "ready: node {}, programs {} {}, {} pods, {} ms", options_.node, plane_->build(),
+      plane_->adopted() ? "adopted" : "loaded", store_.snapshot().endpoints.size(),
+      std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - started_).count());
   return {};
 }
 
-// --- desired state ---------------------------------------------------------------------------------
+// --- desired state
+// ---------------------------------------------------------------------------------
 
 Result<void> Agent::open_source() {
   source_ = std::make_unique<DirectorySource>(options_.objects);
@@ -136,7 +139,10 @@ Result<void> Agent::realize() {
     for (const auto& text : conflicts_) spdlog::warn("{}", text);
   }
   WEIR_TRY(plane_->apply(compiled.entries));
-  WEIR_TRY(set_kernel_routes(*netlink_, compiled.entries.kernel_routes, uplinks_));
+  if (compiled.entries.kernel_routes != kernel_routes_) {
+    WEIR_TRY(set_kernel_routes(*netlink_, compiled.entries.kernel_routes, uplinks_));
+    kernel_routes_ = compiled.entries.kernel_routes;
+  }
   realize_errors_.clear();
   return {};
 }
@@ -159,15 +165,13 @@ Result<void> Agent::retract(std::uint32_t handle) {
   const auto& endpoints = store_.snapshot().endpoints;
   const auto found = endpoints.find(handle);
   if (found == endpoints.end()) return {};
-  const std::string ifname = found->second.host_ifname;
   store_.erase_endpoint(handle);
   if (!restored_) return {};
-  const auto applied = plane_->apply(compile(store_.snapshot(), config_).entries);
-  plane_->detach(ifname);
-  return applied;
+  return plane_->apply(compile(store_.snapshot(), config_).entries);
 }
 
-// --- the node's own network ------------------------------------------------------------------------
+// --- the node's own network
+// ------------------------------------------------------------------------
 
 Result<void> Agent::open_network() {
   WEIR_ASSIGN(auto netlink, Netlink::open());
@@ -187,6 +191,7 @@ Result<void> Agent::refresh_uplinks() {
   };
   WEIR_TRY(ensure_forwarding(has(Family::kIpv4), has(Family::kIpv6)));
   config_.addresses = uplinks_.addresses;
+  kernel_routes_.reset();  // their source addresses may be others now
   WEIR_TRY(plane_->set_devices(uplinks_.rows(), uplinks_.tunnel));
   for (const Uplink& device : uplinks_.devices) {
     WEIR_TRY(plane_->attach_device(device.name, device.ifindex));
@@ -209,30 +214,45 @@ void Agent::check_ports() {
       options_.settings.nat_port_min, options_.settings.nat_port_max, first, last));
 }
 
-void Agent::watch_network() {
-  network_ready_.async_wait(
-      boost::asio::posix::stream_descriptor::wait_read, [this](const auto& error) {
-        if (error) return;
-        auto changes = monitor_->read();
-        bool addresses = !changes || changes->lost;
-        bool routes = false;
-        if (changes) {
-          for (const auto& one : changes->changes) {
-            addresses |= one.subject == NetworkMonitor::Subject::kAddress;
-            routes |= one.subject == NetworkMonitor::Subject::kRoute;
-          }
-        }
-        if (addresses) {
-          if (auto done = refresh_uplinks(); !done) spdlog::error("{}", done.error().text());
-          realize_soon();
-        } else if (routes) {
-          plane_->routes_changed();
-        }
-        watch_network();
-      });
+void Agent::routes_changed_soon() {
+  if (std::exchange(routes_pending_, true)) return;
+  routes_timer_.expires_after(kBatch);
+  routes_timer_.async_wait([this](const auto& error) {
+    if (error) return;
+    routes_pending_ = false;
+    plane_->routes_changed();
+  });
 }
 
-// --- pods ------------------------------------------------------------------------------------------
+void Agent::watch_network() {
+  network_ready_.async_wait(boost::asio::posix::stream_descriptor::wait_read,
+                            [this](const auto& error) {
+                              if (error) return;
+                              auto changes = monitor_->read();
+                              bool addresses = !changes || changes->lost;
+                              bool routes = false;
+                              if (changes) {
+                                for (const auto& one : changes->changes) {
+                                  addresses |= one.subject == NetworkMonitor::Subject::kAddress;
+                                  routes |= one.subject == NetworkMonitor::Subject::kRoute;
+                                  if (one.subject == NetworkMonitor::Subject::kLink && one.gone) {
+                                    sandboxes_->link_gone(one.index);
+                                  }
+                                }
+                              }
+                              if (addresses) {
+                                if (auto done = refresh_uplinks(); !done)
+                                  spdlog::error("{}", done.error().text());
+                                realize_soon();
+                              } else if (routes) {
+                                routes_changed_soon();
+                              }
+                              watch_network();
+                            });
+}
+
+// --- pods
+// ------------------------------------------------------------------------------------------
 
 Result<void> Agent::open_sandboxes() {
   const auto& own = store_.snapshot().nodes.at(ObjectKey{"", options_.node});
@@ -240,9 +260,12 @@ Result<void> Agent::open_sandboxes() {
   config.state_dir = options_.state_dir;
   config.pod_cidrs = own.pod_cidrs;
   config.link = link_options();
-  const auto post = [this](std::function<void()> work) { boost::asio::post(loop_, std::move(work)); };
-  WEIR_ASSIGN(sandboxes_, Sandboxes::open(std::move(config), *this, post,
-                                          [](const std::string& text) { spdlog::info("{}", text); }));
+  const auto post = [this](std::function<void()> work) {
+    boost::asio::post(loop_, std::move(work));
+  };
+  WEIR_ASSIGN(sandboxes_,
+              Sandboxes::open(std::move(config), *this, post,
+                              [](const std::string& text) { spdlog::info("{}", text); }));
   WEIR_TRY(sandboxes_->restore());
   restored_ = true;
   forget_stale_pins();
@@ -262,7 +285,8 @@ PodLinkOptions Agent::link_options() const {
 // Pins of links that went while no agent was there.
 void Agent::forget_stale_pins() {
   std::set<std::string> live;
-  for (const auto& [handle, endpoint] : store_.snapshot().endpoints) live.insert(endpoint.host_ifname);
+  for (const auto& [handle, endpoint] : store_.snapshot().endpoints)
+    live.insert(endpoint.host_ifname);
   for (const Uplink& device : uplinks_.devices) live.insert(device.name);
   if (uplinks_.tunnel != 0) live.insert(kTunnelName);
   for (const std::string& name : plane_->attached()) {
@@ -279,7 +303,8 @@ void Agent::collect_dead_soon() {
   });
 }
 
-// --- flows -----------------------------------------------------------------------------------------
+// --- flows
+// -----------------------------------------------------------------------------------------
 
 void Agent::on_event(std::span<const std::byte> event) {
   flows_.on_event(event);
@@ -343,7 +368,8 @@ void Agent::sweep_once() {
   });
 }
 
-// --- serving ---------------------------------------------------------------------------------------
+// --- serving
+// ---------------------------------------------------------------------------------------
 
 void Agent::watch_source() {
   source_ready_.async_wait(boost::asio::posix::stream_descriptor::wait_read,

@@ -6,7 +6,9 @@
 #include <boost/asio/thread_pool.hpp>
 #include <chrono>
 #include <cstdint>
+#include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -49,6 +51,7 @@ class Agent final : public Sink, public EndpointSink, public api::Backend {
   // EndpointSink: what the CNI side has made or is about to unmake.
   Result<void> publish(const Endpoint& endpoint) override;
   Result<void> retract(std::uint32_t handle) override;
+  void released(const std::string& host_ifname) override { plane_->forget(host_ifname); }
 
   // api::Backend
   api::Version version() override;
@@ -79,6 +82,7 @@ class Agent final : public Sink, public EndpointSink, public api::Backend {
 
   void watch_source();
   void watch_network();
+  void routes_changed_soon();
   void watch_events();
   void poll_events(int idle_rounds);
   void on_event(std::span<const std::byte> event);
@@ -104,6 +108,7 @@ class Agent final : public Sink, public EndpointSink, public api::Backend {
   Uplinks uplinks_;
   NodeConfig config_;
   std::vector<std::string> conflicts_;
+  std::optional<std::map<Cidr, NodeRoute>> kernel_routes_;  // as last set; none: to be set
   std::unique_ptr<Sandboxes> sandboxes_;
   std::unique_ptr<CniServer> cni_;
   std::unique_ptr<api::Server> api_;
@@ -114,10 +119,12 @@ class Agent final : public Sink, public EndpointSink, public api::Backend {
   boost::asio::posix::stream_descriptor network_ready_{loop_};
   boost::asio::posix::stream_descriptor events_ready_{loop_};
   boost::asio::steady_timer realize_timer_{loop_};
+  boost::asio::steady_timer routes_timer_{loop_};
   boost::asio::steady_timer events_timer_{loop_};
   boost::asio::steady_timer sweep_timer_{loop_};
   boost::asio::steady_timer dead_timer_{loop_};
   bool realize_pending_ = false;
+  bool routes_pending_ = false;
   bool table_full_ = false;
   std::uint64_t connections_ = 0;
   std::vector<std::string> warnings_;  // of the start

@@ -10,6 +10,8 @@
 #include <set>
 #include <system_error>
 
+#include "sys/rcu.h"
+
 namespace weir {
 namespace {
 
@@ -62,16 +64,23 @@ Result<void> Attacher::attach(const std::string& ifname, std::uint32_t ifindex, 
     unlink(path.c_str());  // of an earlier link of that name
   }
   const bpf_attach_type type = direction == Direction::kIngress ? BPF_TCX_INGRESS : BPF_TCX_EGRESS;
+  const ExpeditedRcu expedited;  // each change of a TCX chain waits for a grace period
   const Fd link(bpf_link_create(program, static_cast<int>(ifindex), type, nullptr));
   if (!link) return errno_error(errno, fmt::format("attach to {}", ifname));
   return pin(link.get(), path);
 }
 
 void Attacher::detach(const std::string& ifname) {
+  const ExpeditedRcu expedited;
   for (const auto direction : {Direction::kIngress, Direction::kEgress}) {
-    const std::string path = pin_path(ifname, direction);
-    if (auto pinned = open_pin(path)) bpf_link_detach(pinned->get());
-    unlink(path.c_str());
+    if (auto pinned = open_pin(pin_path(ifname, direction))) bpf_link_detach(pinned->get());
+  }
+  forget(ifname);
+}
+
+void Attacher::forget(const std::string& ifname) {
+  for (const auto direction : {Direction::kIngress, Direction::kEgress}) {
+    unlink(pin_path(ifname, direction).c_str());
   }
 }
 

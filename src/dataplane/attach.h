@@ -23,6 +23,8 @@ class Attacher {
                       int program);
   // Both directions; nothing there is fine.
   void detach(const std::string& ifname);
+  // For a link that is gone: its programs went with it, only the pins are left.
+  void forget(const std::string& ifname);
   // Names of the links that something is pinned for.
   std::vector<std::string> attached() const;
 

@@ -80,8 +80,10 @@ class Dataplane {
 
   Result<void> attach_pod(const std::string& ifname, std::uint32_t ifindex);
   Result<void> attach_device(const std::string& ifname, std::uint32_t ifindex);
-  // Forgets the pins of a link that is gone or no longer ours.
+  // Of a link that is no longer ours.
   void detach(const std::string& ifname) { attacher_.detach(ifname); }
+  // Of a link that is gone.
+  void forget(const std::string& ifname) { attacher_.forget(ifname); }
   std::vector<std::string> attached() const { return attacher_.attached(); }
   // After everything has been attached: programs of earlier builds are let go.
   void forget_other_builds() { weir::forget_other_builds(paths_, programs_.build); }
