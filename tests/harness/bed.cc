@@ -114,9 +114,8 @@ Bed::Bed(const BedOptions& options) {
                            options.settings.tunnel ? kTunnel : 0),
        "set devices");
   for (std::size_t i = 0; i < programs_.size(); ++i) {
-    const std::string pin = fmt::format("{}/progs-{}/{}", dir_, plane_->build(), kPrograms.at(i));
-    programs_.at(i) = Fd(bpf_obj_get(pin.c_str()));
-    if (!programs_.at(i)) throw std::runtime_error("open " + pin);
+    programs_.at(i) = pinned_program(kPrograms.at(i));
+    if (!programs_.at(i)) throw std::runtime_error("open a program");
   }
   tunnelled_bpf* injector = tunnelled_bpf__open_and_load();
   if (injector == nullptr) throw std::runtime_error("load tunnelled");
@@ -193,6 +192,10 @@ int Bed::pinned_map(const std::string& name) const {
   Fd& fd = maps_[name];
   if (!fd) fd = Fd(bpf_obj_get((dir_ + "/maps/" + name).c_str()));
   return fd.get();
+}
+
+Fd Bed::pinned_program(const std::string& name) const {
+  return Fd(bpf_obj_get(fmt::format("{}/progs-{}/{}", dir_, plane_->build(), name).c_str()));
 }
 
 std::vector<weir_event> Bed::drain() {

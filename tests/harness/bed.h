@@ -14,6 +14,7 @@
 #include "abi/event.h"
 #include "abi/hooks.h"
 #include "abi/metrics.h"
+#include "abi/stages.h"
 #include "dataplane/dataplane.h"
 #include "harness/cast.h"
 #include "harness/packet.h"
@@ -97,7 +98,8 @@ class Bed {
   // Only the verdict; no events are read.
   int run_fast(int program, std::uint32_t ifindex, const Bytes& in, Bytes& out) const;
   int program(weir_hook hook) const { return programs_.at(hook).get(); }
-  int pinned_map(const std::string& name) const;  // borrowed fd
+  int pinned_map(const std::string& name) const;     // borrowed fd
+  Fd pinned_program(const std::string& name) const;  // or stage table
 
   std::vector<weir_event> drain();
   // ENDED events of one pass.
