@@ -102,7 +102,7 @@ TEST(Desired, ChangedPodGoesBeforeItsSuccessor) {
 }
 
 TEST(ManifestJson, IsReadBackEqual) {
-  constexpr const char* kYaml = R"(
+  constexpr const char* kYaml = R"yaml(
 apiVersion: v1
 kind: Namespace
 metadata: {name: shop, labels: {team: a}}
@@ -117,35 +117,26 @@ spec:
   terminationGracePeriodSeconds: 3
   containers:
     - name: c
-      command: [sh, -c, 'echo "$(A)"'] env : -{name : A, value : "1"} - { name : IP,
-                        valueFrom : {
-  fieldRef: {
-  fieldPath:
-    status.podIP
-  }
-  }
-}
-ports : [ {name : http, containerPort : 80}, {containerPort : 53, protocol : UDP} ] readinessProbe
-    : httpGet : {path : / x, port : 80, httpHeaders : [ {name : A, value : b} ]} periodSeconds : 2 -
-                name : d readinessProbe
-    : {tcpSocket : {port : 90}, failureThreshold : 7} -- -apiVersion : apps /
-                                                                       v1 kind : Deployment metadata
-    : {name : cart, namespace : shop} spec : replicas : 4 selector : {
-matchLabels: {
-app:
-  cart
-}
-}
-template : metadata : {
-labels: {
-app:
-  cart
-}
-}
-spec : {
-containers:
-  [{name : c}]
-}
+      command: [sh, -c, 'echo "$(A)"']
+      env:
+        - {name: A, value: "1"}
+        - {name: IP, valueFrom: {fieldRef: {fieldPath: status.podIP}}}
+      ports: [{name: http, containerPort: 80}, {containerPort: 53, protocol: UDP}]
+      readinessProbe:
+        httpGet: {path: /x, port: 80, httpHeaders: [{name: A, value: b}]}
+        periodSeconds: 2
+    - name: d
+      readinessProbe: {tcpSocket: {port: 90}, failureThreshold: 7}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: cart, namespace: shop}
+spec:
+  replicas: 4
+  selector: {matchLabels: {app: cart}}
+  template:
+    metadata: {labels: {app: cart}}
+    spec: {containers: [{name: c}]}
 ---
 apiVersion: v1
 kind: Service
@@ -153,22 +144,22 @@ metadata: {name: cart, namespace: shop}
 spec:
   selector: {app: cart}
   ports: [{name: http, port: 80, targetPort: http}, {name: b, port: 81, targetPort: 8081}]
-)";
+)yaml";
   const auto first = parse_manifests(kYaml, "test.yaml");
-ASSERT_TRUE(first.ok()) << first.errors.front();
-const auto& m = first.manifests;
-const auto again =
-    parse_manifests(to_manifest(m.namespaces[0]) + "---\n" + to_manifest(m.pods[0]) + "---\n" +
-                        to_manifest(m.deployments[0]) + "---\n" + to_manifest(m.services[0]),
-                    "again.yaml");
-ASSERT_TRUE(again.ok()) << again.errors.front();
-EXPECT_EQ(again.manifests.namespaces[0].meta.labels, m.namespaces[0].meta.labels);
-EXPECT_EQ(again.manifests.pods[0].spec, m.pods[0].spec);
-EXPECT_EQ(again.manifests.pods[0].meta.annotations, m.pods[0].meta.annotations);
-EXPECT_EQ(again.manifests.deployments[0].spec, m.deployments[0].spec);
-EXPECT_EQ(again.manifests.deployments[0].replicas, m.deployments[0].replicas);
-EXPECT_EQ(again.manifests.deployments[0].selector, m.deployments[0].selector);
-EXPECT_EQ(again.manifests.services[0].service, m.services[0].service);
+  ASSERT_TRUE(first.ok()) << first.errors.front();
+  const auto& m = first.manifests;
+  const auto again =
+      parse_manifests(to_manifest(m.namespaces[0]) + "---\n" + to_manifest(m.pods[0]) + "---\n" +
+                          to_manifest(m.deployments[0]) + "---\n" + to_manifest(m.services[0]),
+                      "again.yaml");
+  ASSERT_TRUE(again.ok()) << again.errors.front();
+  EXPECT_EQ(again.manifests.namespaces[0].meta.labels, m.namespaces[0].meta.labels);
+  EXPECT_EQ(again.manifests.pods[0].spec, m.pods[0].spec);
+  EXPECT_EQ(again.manifests.pods[0].meta.annotations, m.pods[0].meta.annotations);
+  EXPECT_EQ(again.manifests.deployments[0].spec, m.deployments[0].spec);
+  EXPECT_EQ(again.manifests.deployments[0].replicas, m.deployments[0].replicas);
+  EXPECT_EQ(again.manifests.deployments[0].selector, m.deployments[0].selector);
+  EXPECT_EQ(again.manifests.services[0].service, m.services[0].service);
 }
 
 }  // namespace

@@ -99,16 +99,19 @@ Result<void> check_machine(const Cluster& cluster) {
 Result<void> bring_up(const Paths& paths, const Cluster& cluster, const Manifests& manifests,
                       const Progress& progress) {
   WEIR_TRY(make_dirs(paths.base));
-  if (access(paths.underlay_netns().c_str(), F_OK) == 0) {
-    return Error(Code::kExists, fmt::format("{} is there already: another cluster of this name",
-                                            paths.underlay_netns()));
-  }
   if (mkdir(paths.root().c_str(), 0700) != 0) {
     if (errno != EEXIST) return errno_error(errno, paths.root());
     return Error(Code::kExists,
                  fmt::format("cluster '{0}' is up already: `weir down --name {0}` ends it, "
                              "`weir apply` changes it, --name gives another one its own name",
                              paths.name));
+  }
+  if (access(paths.underlay_netns().c_str(), F_OK) == 0) {
+    rmdir(paths.root().c_str());
+    return Error(Code::kExists,
+                 fmt::format("{0} is there already: a cluster of this name with another --run-dir, "
+                             "or what is left of one (`ip netns delete {0}`)",
+                             paths.netns_name("net")));
   }
   auto made = make_cluster(paths, cluster, manifests, progress);
   if (!made) static_cast<void>(take_down(paths, [](std::string_view) {}));

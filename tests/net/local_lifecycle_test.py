@@ -312,6 +312,25 @@ def record(path):
     return json.loads((BASE / NAME / path).read_text())["pid"]
 
 
+def agent_away():
+    """Both nodes' agents are away while a pod of n1 goes and another comes."""
+    with claim("pods that come and go while the agent is away are right once it is back"):
+        for action in ("stop", "kill"):
+            weir("local-agent", action, "n1")
+            one = text_file("one.yaml", EXTRA.split("---")[1].replace("hostNetwork: true", "")
+                            .replace("n0", "n1"))
+            weir("apply", one)
+            wait_for(lambda: "away" in pods().get("host", {}).get("problem", ""), "the plugin's word")
+            weir("local-agent", "start", "n1")
+            wait_for(lambda: pods()["host"]["ready"], "the pod to be ready")
+            weir("local-agent", action, "n1")
+            weir("delete", one)
+            assert "host" not in pods()
+            weir("local-agent", "start", "n1")
+            weir("apply", one, "--wait", PATIENCE)
+            weir("delete", one)
+
+
 def goes_down():
     with claim("an agent that was killed comes back, and pods are as before"):
         before = {n: p["addresses"] for n, p in pods().items()}
@@ -357,7 +376,8 @@ def main():
         print("skipped: " + (f"not built: {missing}" if missing else "needs root"))
         sys.exit(SKIP)
     try:
-        for part in (comes_up, is_a_pod, talks, changes, bad_input, second_cluster, goes_down):
+        for part in (comes_up, is_a_pod, talks, changes, agent_away, bad_input, second_cluster,
+                     goes_down):
             part()
     finally:
         for name in (NAME, SECOND):
