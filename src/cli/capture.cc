@@ -11,6 +11,7 @@
 #include "cli/stop_signal.h"
 #include "cli/tuple.h"
 #include "cli/verbs.h"
+#include "observe/flow_json.h"
 #include "observe/pcapng.h"
 
 namespace weir::cli {
@@ -112,7 +113,9 @@ Result<std::uint64_t> write_capture(const Options& options, const std::vector<ap
 void tell(const Options& options, std::uint64_t packets) {
   if (options.file == "-") return;
   if (options.output == Output::kJson) {
-    fmt::print("{{\"packets\":{},\"file\":\"{}\"}}\n", packets, options.file);
+    std::string file;
+    append_json_string(file, options.file);
+    fmt::print("{{\"packets\":{},\"file\":{}}}\n", packets, file);
   } else {
     fmt::print("{} packets in {}: 'tshark -r {}' reads them\n", packets, options.file,
                options.file);
