@@ -331,18 +331,24 @@ def agent_away():
             weir("delete", one)
 
 
+def kill(pid):
+    os.kill(pid, signal.SIGKILL)
+    stat = Path(f"/proc/{pid}/stat")
+    wait_for(lambda: not stat.exists() or ") Z " in stat.read_text(), f"the end of {pid}")
+
+
 def goes_down():
     with claim("an agent that was killed comes back, and pods are as before"):
         before = {n: p["addresses"] for n, p in pods().items()}
         old = record("nodes/n0/agent.json")
-        os.kill(old, signal.SIGKILL)
+        kill(old)
         wait_for(lambda: record("nodes/n0/agent.json") != old and
                  all(n["ready"] for n in status()["nodes"]), "the agent to be back")
         assert {n: p["addresses"] for n, p in pods().items()} == before
         talks()
     with claim("down after the controller and an agent were killed leaves nothing"):
-        os.kill(record("controller.json"), signal.SIGKILL)
-        os.kill(record("nodes/n1/agent.json"), signal.SIGKILL)
+        kill(record("controller.json"))
+        kill(record("nodes/n1/agent.json"))
         weir("apply", manifest(), code=3)
         weir("down")
         nothing_left()
