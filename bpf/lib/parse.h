@@ -176,6 +176,8 @@ static __always_inline enum weir_drop parse(struct __sk_buff* skb, struct packet
   enum weir_drop bad = WEIR_DROP_UNSUPPORTED_L3;
   if (protocol == bpf_htons(ETH_P_IP)) bad = parse_ipv4(skb, pkt);
   if (protocol == bpf_htons(ETH_P_IPV6)) bad = parse_ipv6(skb, pkt);
+  /* Where no transport is read, the headers before it must be there all the same. */
+  if (!bad && pkt->l4_offset > skb->len) bad = WEIR_DROP_MALFORMED;
   /* A GSO packet leaves in pieces of gso_size behind its headers. */
   if (!bad && skb->gso_size)
     pkt->largest = pkt->l4_offset - ETH_HLEN + pkt->l4_length + skb->gso_size;

@@ -104,5 +104,17 @@ INSTANTIATE_TEST_SUITE_P(, Load, testing::ValuesIn(kVariants),
                            return std::string(variant.param.name);
                          });
 
+class Stage : public PacketTest {};
+
+TEST_P(Stage, AMissingOneIsADrop) {
+  const Fd table = bed().pinned_program("weir_stages_in");
+  const std::uint32_t connect = WEIR_STAGE_CONNECT;
+  ASSERT_EQ(bpf_map_delete_elem(table.get(), &connect), 0);
+  EXPECT_EQ(bed().from_pod(kLinkA, eth() / ip(cast().pod_a, cast().pod_b) / udp(1, 2)).reason(),
+            WEIR_DROP_NO_STAGE);
+}
+
+WEIR_BOTH_FAMILIES(Stage);
+
 }  // namespace
 }  // namespace weir

@@ -129,6 +129,16 @@ TEST_P(Ipv4Options, AHeaderShorterThanItselfIsMalformed) {
   }
 }
 
+TEST_P(Ipv4Options, CutShortTheyAreMalformedInAnyPacket) {
+  Ip head = ip(cast().pod_a, cast().pod_b);
+  head.options = Bytes(8, 1);
+  head.proto = 132;
+  Bytes frame = (eth() / head).bytes();
+  EXPECT_EQ(bed().from_pod(kLinkA, frame).verdict, kRedirect);
+  frame.resize(frame.size() - 2);
+  EXPECT_EQ(bed().from_pod(kLinkA, frame).reason(), WEIR_DROP_MALFORMED);
+}
+
 TEST_P(Ipv6Extensions, TheTransportIsBehindThem) {
   EXPECT_EQ(send(padded(0), padded(60, 16), padded(43, 24)).verdict, kRedirect);
   EXPECT_TRUE(seen());
