@@ -1,6 +1,8 @@
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
+#include <iterator>
 #include <string_view>
 
 // Rules of the CNI specification, for the agent and for weir-cni alike. weir-cni is a static binary
@@ -26,24 +28,21 @@ inline constexpr std::size_t kMaxRequestBytes = 1 << 20;
 inline constexpr std::size_t kMaxConfigBytes =
     kMaxRequestBytes - (64 << 10);  // the rest: environment
 
-inline constexpr bool is_supported(std::string_view version) {
-  for (const auto one : kVersions) {
-    if (one == version) return true;
-  }
-  return false;
+constexpr bool is_supported(std::string_view version) {
+  return std::ranges::find(kVersions, version) != std::end(kVersions);
 }
 
 // The version to answer an error in: the asked one if it is known.
-inline constexpr std::string_view answer_version(std::string_view asked) {
+constexpr std::string_view answer_version(std::string_view asked) {
   return is_supported(asked) ? asked : kNewestVersion;
 }
 
-inline constexpr bool is_alphanumeric(char c) {
+constexpr bool is_alphanumeric(char c) {
   return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
 }
 
 // What is wrong with it; empty: nothing. The specification's set, and short enough for a file name.
-inline constexpr std::string_view container_id_fault(std::string_view id) {
+constexpr std::string_view container_id_fault(std::string_view id) {
   if (id.empty()) return "CNI_CONTAINERID is missing";
   if (id.size() > 200) return "CNI_CONTAINERID is longer than 200 characters";
   if (!is_alphanumeric(id.front())) return "CNI_CONTAINERID does not begin with a letter or digit";
@@ -55,7 +54,7 @@ inline constexpr std::string_view container_id_fault(std::string_view id) {
   return {};
 }
 
-inline constexpr std::string_view ifname_fault(std::string_view name) {
+constexpr std::string_view ifname_fault(std::string_view name) {
   if (name.empty()) return "CNI_IFNAME is missing";
   if (name.size() > 15) return "CNI_IFNAME is longer than 15 characters";
   if (name == "." || name == "..") return "CNI_IFNAME is '.' or '..'";
@@ -68,7 +67,7 @@ inline constexpr std::string_view ifname_fault(std::string_view name) {
   return {};
 }
 
-inline constexpr std::string_view netns_fault(std::string_view path) {
+constexpr std::string_view netns_fault(std::string_view path) {
   if (path.empty()) return "CNI_NETNS is missing";
   if (path.front() != '/') return "CNI_NETNS is not an absolute path";
   if (path.size() > 4000) return "CNI_NETNS is longer than 4000 characters";

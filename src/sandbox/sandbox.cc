@@ -268,6 +268,7 @@ std::vector<Endpoint> Sandboxes::endpoints() const {
 
 std::vector<PoolUse> Sandboxes::pools() const {
   std::vector<PoolUse> uses;
+  uses.reserve(pools_.size());
   for (const auto& pool : pools_) uses.push_back(pool->use());
   return uses;
 }

@@ -11,7 +11,7 @@
 namespace weir {
 namespace {
 
-constexpr std::size_t kBatchBytes = 8 * 1024;
+constexpr std::size_t kBatchBytes = 8192;
 constexpr std::size_t kMessageRoom = 1024;  // most bytes of one message; ours are far smaller
 
 // The kernel's own words about an error, if it sent any.
@@ -32,10 +32,10 @@ std::string_view extended_ack(const nlmsghdr* reply) {
 }
 
 Error message_error(const nlmsghdr* reply, int saved_errno, const std::string& noun) {
-  const Error error = errno_error(saved_errno, noun);
+  Error error = errno_error(saved_errno, noun);
   const auto words = extended_ack(reply);
   if (words.empty()) return error;
-  return Error(error.code(), fmt::format("{} ({})", error.text(), words), saved_errno);
+  return {error.code(), fmt::format("{} ({})", error.text(), words), saved_errno};
 }
 
 }  // namespace

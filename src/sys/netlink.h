@@ -74,7 +74,8 @@ class Netlink {
   int fd() const { return fd_.get(); }
 
  private:
-  explicit Netlink(Fd fd) : fd_(std::move(fd)), reply_(32 * 1024) {}
+  static constexpr std::size_t kReplyBytes = 32768;  // the kernel sends no longer ones
+  explicit Netlink(Fd fd) : fd_(std::move(fd)), reply_(kReplyBytes) {}
   Result<void> send(Batch& batch, bool ack_last);
   Result<std::size_t> receive();
 
