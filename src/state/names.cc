@@ -100,11 +100,12 @@ void Names::change(const RowChange<Endpoint>& row) {
 }
 
 void Names::claim_endpoint(const Endpoint* before, const Endpoint* after) {
-  const Endpoint& endpoint = after != nullptr ? *after : *before;
+  const Endpoint* endpoint = after != nullptr ? after : before;
+  if (endpoint == nullptr) return;
   const Claim claim{.source = Source::kEndpoint,
                     .key = {},
-                    .handle = endpoint.handle,
-                    .name = name_of(endpoint, store_.snapshot())};
+                    .handle = endpoint->handle,
+                    .name = name_of(*endpoint, store_.snapshot())};
   replace(before != nullptr ? before->addresses : std::vector<Address>(),
           after != nullptr ? after->addresses : std::vector<Address>(), claim);
 }

@@ -44,7 +44,8 @@ bool Store::upsert(Object object) {
   return std::visit(
       [this](auto& value) {
         const ObjectKey key = value.key();
-        return put(table(snapshot_, &value), key, std::move(value));
+        auto& rows = table(snapshot_, &value);
+        return put(rows, key, std::move(value));
       },
       object);
 }
