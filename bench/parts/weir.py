@@ -51,8 +51,8 @@ class Node:
             call("ip", "-n", space, "link", "set", link, "up")
         call("ip", "-n", self.space, "route", "add", "default", "via", "172.28.0.1")
         call("ip", "-n", self.space, "-6", "route", "add", "default", "via", "fd00:28::1")
-        for key in ("net.ipv4.ip_forward", "net.ipv6.conf.all.forwarding"):
-            run_in(self.space, "sysctl", "-qw", f"{key}=1")
+        for key in ("ipv4/ip_forward", "ipv6/conf/all/forwarding"):
+            run_in(self.space, "sh", "-c", f"echo 1 >/proc/sys/net/{key}")
         self._families = {":" in subnet for subnet in subnets}
 
     def _write_node(self, subnets):
@@ -108,9 +108,15 @@ class Node:
             [self._bin / "weir", "monitor", "--follow", "--socket", self.run_dir / "agent.sock"],
             self.space, OTHER_CPU)
 
-    def check_monitor(self):
-        if self._monitor and self._monitor.poll() is not None:
+    def watched(self):
+        """What the monitor wrote and what it could not be told; it must have seen the traffic."""
+        if self._monitor.poll() is not None:
             raise Failed(f"weir monitor ended with {self._monitor.returncode}")
+        with open(f"/proc/{self._monitor.pid}/io", encoding="ascii") as file:
+            written = int(dict(line.split(":") for line in file)["wchar"])
+        if not written:
+            raise Failed("weir monitor saw no flow")
+        return {"monitor_bytes": written, "events_lost": self.get("/v1/status")["events_lost"]}
 
     def kill(self):
         self._system.stop(self.agent, signal.SIGKILL)
