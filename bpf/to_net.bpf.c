@@ -8,7 +8,8 @@ static __always_inline int host_to_tunnel(struct __sk_buff* skb, struct packet* 
   static const __u8 tunnel_mac[] = WEIR_TUNNEL_MAC;
   if (addr_is_multicast(&pkt->dst)) return drop(skb, pkt, WEIR_DROP_LINK_MULTICAST);
   if (!route_lookup(&pkt->dst, &pkt->dst_route) || (pkt->dst_route.kind != WEIR_ROUTE_PODS &&
-                                                    pkt->dst_route.kind != WEIR_ROUTE_NODE))
+                                                    pkt->dst_route.kind != WEIR_ROUTE_NODE) ||
+      addr_is_zero(&pkt->dst_route.node_addr))
     return drop(skb, pkt, WEIR_DROP_NO_ROUTE);
   if (!tunnel_key_set(skb, &pkt->dst_route.node_addr)) return drop(skb, pkt, WEIR_DROP_ENCAP);
   if (bpf_skb_store_bytes(skb, 0, tunnel_mac, ETH_ALEN, 0) ||

@@ -64,6 +64,8 @@ static __always_inline enum weir_drop path_from_pod(struct __sk_buff* skb, const
     case WEIR_ROUTE_PODS:
     case WEIR_ROUTE_NODE:
       if (cfg.tunnel) {
+        /* A node without a tunnel end: the agent tells that as a conflict. */
+        if (addr_is_zero(&route->node_addr)) return WEIR_DROP_NO_ROUTE;
         path_to_tunnel(path, route);
         return WEIR_DROP_NONE;
       }
