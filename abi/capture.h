@@ -5,7 +5,8 @@
 #define WEIR_CAPTURE_SNAP 2048 /* most bytes of one packet */
 
 /* Map weir_capture_f, one element: which packets are captured. Zero fields match all. Addresses and
- * ports match in either direction: {addr, port} is one end of the packet, {peer, peer_port} the other. */
+ * ports match in either direction: {addr, port} is one end of the packet, {peer, peer_port} the
+ * other. */
 struct weir_capture_filter {
   struct weir_addr addr;
   struct weir_addr addr_other; /* of the same end: a pod has one address per family */
@@ -14,7 +15,7 @@ struct weir_capture_filter {
   __be16 peer_port;
   __u8 proto;
   __u8 enabled;
-  __u16 snap; /* bytes to keep, at most WEIR_CAPTURE_SNAP */
+  __u16 snap;    /* bytes to keep, at most WEIR_CAPTURE_SNAP */
   __u32 ifindex; /* host side of a pod's link; 0: any */
   __u32 pad;
 };

@@ -3,9 +3,10 @@
 #include "abi/addr.h"
 #include "abi/endpoint.h"
 
-/* Map weir_ct. Key: the tuple as on the wire, lower address first (compared as bytes; equal addresses:
- * lower port first). ICMP echo has its identifier in both ports; other protocols have zero ports.
- * A direct connection is one entry; a translated one is two, each complete, one per wire tuple. */
+/* Map weir_ct. Key: the tuple as on the wire, lower address first (compared as bytes; equal
+ * addresses: lower port first). ICMP echo has its identifier in both ports; other protocols have
+ * zero ports. A direct connection is one entry; a translated one is two, each complete, one per
+ * wire tuple. */
 struct weir_ct_key {
   struct weir_addr addr[2];
   __be16 port[2];
@@ -26,10 +27,10 @@ enum weir_ct_flag {
   WEIR_CT_REPLIED = 2,   /* the responder has spoken */
   WEIR_CT_FIN_OPENER = 4,
   WEIR_CT_FIN_RESPONDER = 8,
-  WEIR_CT_CLOSED = 16,       /* both FINs or a RST */
-  WEIR_CT_NAT = 32,          /* the opener's wire tuple of a translated connection: the books */
-  WEIR_CT_NAT_REPLY = 64,    /* the responder's wire tuple of one */
-  WEIR_CT_HOST = 128,        /* holds a port of the host's own, so that translation avoids it */
+  WEIR_CT_CLOSED = 16,        /* both FINs or a RST */
+  WEIR_CT_NAT = 32,           /* the opener's wire tuple of a translated connection: the books */
+  WEIR_CT_NAT_REPLY = 64,     /* the responder's wire tuple of one */
+  WEIR_CT_HOST = 128,         /* holds a port of the host's own, so that translation avoids it */
   WEIR_CT_BY_RESPONDER = 256, /* the first FIN or the RST came from the responder */
   WEIR_CT_RESET = 512,
   WEIR_CT_SWEPT = 1024, /* DEAD by the sweep, which alone tells and deletes it */
@@ -53,11 +54,12 @@ struct weir_ct_path {
 WEIR_LAYOUT(weir_ct_path, 40);
 
 struct weir_ct {
-  __u64 id; /* hash of the key, compared after the copy: an element may be recycled under a reader */
-  __u64 epoch; /* 0: the paths are being rewritten; compared before and after they are copied */
-  __u32 state; /* enum weir_ct_state, changed by compare-and-swap only */
-  __u32 seen;  /* jiffies of the last packet */
-  __u32 flags; /* enum weir_ct_flag, changed by atomic or only */
+  __u64
+      id; /* hash of the key, compared after the copy: an element may be recycled under a reader */
+  __u64 epoch;    /* 0: the paths are being rewritten; compared before and after they are copied */
+  __u32 state;    /* enum weir_ct_state, changed by compare-and-swap only */
+  __u32 seen;     /* jiffies of the last packet */
+  __u32 flags;    /* enum weir_ct_flag, changed by atomic or only */
   __u32 fib_seen; /* jiffies when DIRECT next hops were last asked for */
   struct weir_ct_path path[2]; /* [0]: from addr[0] to addr[1] */
   __u64 packets[2];

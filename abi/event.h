@@ -21,8 +21,8 @@ enum weir_event_flag {
   WEIR_EVENT_REPLIED = 8,      /* ENDED: the responder has spoken */
 };
 
-/* src/dst: for connections opener -> responder, for drops as the packet came in; before translation.
- * ICMP: src_port = identifier (echo), dst_port = type << 8 | code, both big endian. */
+/* src/dst: for connections opener -> responder, for drops as the packet came in; before
+ * translation. ICMP: src_port = identifier (echo), dst_port = type << 8 | code, both big endian. */
 struct weir_event {
   __u64 time_ns; /* CLOCK_MONOTONIC */
   struct weir_addr src;
@@ -30,9 +30,9 @@ struct weir_event {
   __be16 src_port;
   __be16 dst_port;
   __u8 proto;
-  __u8 type;   /* enum weir_event_type */
-  __u8 hook;   /* enum weir_hook */
-  __u8 reason; /* enum weir_drop */
+  __u8 type;                 /* enum weir_event_type */
+  __u8 hook;                 /* enum weir_hook */
+  __u8 reason;               /* enum weir_drop */
   struct weir_addr nat_addr; /* source after translation; zero: none */
   __be16 nat_port;
   __u8 out; /* enum weir_out, of the opener's direction */

@@ -11,7 +11,8 @@ enum weir_route_kind {
   WEIR_ROUTE_NODE = 4,       /* an address of another node */
 };
 
-/* Map weir_route: longest prefix over the 128-bit v4-mapped space (an IPv4 /24 has prefixlen 120). */
+/* Map weir_route: longest prefix over the 128-bit v4-mapped space (an IPv4 /24 has prefixlen 120).
+ */
 struct weir_route_key {
   __u32 prefixlen;
   struct weir_addr addr;

@@ -9,10 +9,10 @@ typedef __u8 weir_setting_bool;
 
 /* In .rodata of the programs: the verifier prunes what is off. One 8-byte slot per setting. */
 struct weir_settings {
-#define WEIR_SETTING(type, name, def, help)      \
-  union {                                        \
-    weir_setting_##type name;                    \
-    __u64 name##_slot;                           \
+#define WEIR_SETTING(type, name, def, help) \
+  union {                                   \
+    weir_setting_##type name;               \
+    __u64 name##_slot;                      \
   };
 #include "abi/settings.def"
 #undef WEIR_SETTING

@@ -1,7 +1,8 @@
-/* The sweep: an iterator over the connection table, started by the agent and run in the kernel. An idle
- * entry turns DYING in one pass and, if no packet has revived it, leaves in a later one; its final
- * counts go to the reader of the iterator, which no overload can make lossy. */
+/* The sweep: an iterator over the connection table, started by the agent and run in the kernel. An
+ * idle entry turns DYING in one pass and, if no packet has revived it, leaves in a later one; its
+ * final counts go to the reader of the iterator, which no overload can make lossy. */
 #include "abi/sweep.h"
+
 #include "lib/conntrack.h"
 
 struct bpf_iter_meta {
@@ -54,8 +55,8 @@ static __always_inline void ended_fill(struct weir_event* event, const struct we
   event->duration_ns = event->time_ns - ct->created_ns;
 }
 
-/* One step of an idle pair towards its end; true: nobody else has it any more, tell and delete. Totals
- * are final only behind DEAD, so that comes first. */
+/* One step of an idle pair towards its end; true: nobody else has it any more, tell and delete.
+ * Totals are final only behind DEAD, so that comes first. */
 static __always_inline bool sweep_claim(struct weir_ct* ct, struct weir_ct* peer) {
   const __u32 state = READ_ONCE(ct->state);
   if (state == WEIR_CT_DEAD) return READ_ONCE(ct->flags) & WEIR_CT_SWEPT;

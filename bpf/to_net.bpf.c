@@ -7,8 +7,8 @@ static __always_inline int host_to_tunnel(struct __sk_buff* skb, struct packet* 
   static const __u8 link_mac[] = WEIR_LINK_MAC;
   static const __u8 tunnel_mac[] = WEIR_TUNNEL_MAC;
   if (addr_is_multicast(&pkt->dst)) return drop(skb, pkt, WEIR_DROP_LINK_MULTICAST);
-  if (!route_lookup(&pkt->dst, &pkt->dst_route) || (pkt->dst_route.kind != WEIR_ROUTE_PODS &&
-                                                    pkt->dst_route.kind != WEIR_ROUTE_NODE) ||
+  if (!route_lookup(&pkt->dst, &pkt->dst_route) ||
+      (pkt->dst_route.kind != WEIR_ROUTE_PODS && pkt->dst_route.kind != WEIR_ROUTE_NODE) ||
       addr_is_zero(&pkt->dst_route.node_addr))
     return drop(skb, pkt, WEIR_DROP_NO_ROUTE);
   if (!tunnel_key_set(skb, &pkt->dst_route.node_addr)) return drop(skb, pkt, WEIR_DROP_ENCAP);
@@ -24,11 +24,11 @@ static __always_inline bool port_is_translated(const struct packet* pkt) {
   return port >= cfg.nat_port_min && port <= cfg.nat_port_max;
 }
 
-/* A host socket in the range of translated ports claims its tuple, so that no pod's connection takes
- * it; if one has, the answers would be the pod's. */
+/* A host socket in the range of translated ports claims its tuple, so that no pod's connection
+ * takes it; if one has, the answers would be the pod's. */
 static __always_inline enum weir_drop host_port_claim(struct packet* pkt) {
-  pkt->from_hi = ct_key_fill(&pkt->key, &pkt->src, pkt->src_port, &pkt->dst, pkt->dst_port,
-                             pkt->proto);
+  pkt->from_hi =
+      ct_key_fill(&pkt->key, &pkt->src, pkt->src_port, &pkt->dst, pkt->dst_port, pkt->proto);
   struct weir_ct* ct = ct_lookup(&pkt->key);
   if (ct && ct_revive(ct)) {
     WRITE_ONCE(ct->seen, jiffies());

@@ -53,8 +53,7 @@ static __always_inline bool capture_wants(const struct weir_capture_filter* f,
           capture_end_matches(&f->peer, f->peer_port, &pkt->src, pkt->src_port));
 }
 
-SHARED int capture_packet(struct __sk_buff* skb, struct packet* pkt, __u32 out,
-                                     __u32 reason) {
+SHARED int capture_packet(struct __sk_buff* skb, struct packet* pkt, __u32 out, __u32 reason) {
   const __u32 zero = 0;
   if (!pkt) return 0;
   const struct weir_capture_filter* filter = bpf_map_lookup_elem(&weir_capture_f, &zero);

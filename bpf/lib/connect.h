@@ -1,5 +1,6 @@
-/* Stage CONNECT: a packet without a valid entry. Says where both directions of its connection come in
- * and go out, then writes that down: a new entry, or the paths of the one whose epoch is past. */
+/* Stage CONNECT: a packet without a valid entry. Says where both directions of its connection come
+ * in and go out, then writes that down: a new entry, or the paths of the one whose epoch is past.
+ */
 #pragma once
 
 #include "lib/established.h"
@@ -20,8 +21,10 @@ static __always_inline enum weir_drop ends_find(struct packet* pkt, struct ends*
   ends->dst_local = dst == ENDPOINT_FOUND;
   ends->src_kind = WEIR_ROUTE_OUTSIDE;
   ends->dst_kind = WEIR_ROUTE_OUTSIDE;
-  if (!ends->src_local && route_lookup(&pkt->src, &pkt->src_route)) ends->src_kind = pkt->src_route.kind;
-  if (!ends->dst_local && route_lookup(&pkt->dst, &pkt->dst_route)) ends->dst_kind = pkt->dst_route.kind;
+  if (!ends->src_local && route_lookup(&pkt->src, &pkt->src_route))
+    ends->src_kind = pkt->src_route.kind;
+  if (!ends->dst_local && route_lookup(&pkt->dst, &pkt->dst_route))
+    ends->dst_kind = pkt->dst_route.kind;
   return WEIR_DROP_NONE;
 }
 
@@ -77,7 +80,8 @@ static __always_inline enum weir_drop path_from_pod(struct __sk_buff* skb, const
   return fib_path(skb, src->ifindex, pkt->ipv4, &src->id, dst, path);
 }
 
-/* --- the hooks' decisions ---------------------------------------------------------------------- */
+/* --- the hooks' decisions ----------------------------------------------------------------------
+ */
 static __always_inline enum weir_drop connect_from_pod(struct __sk_buff* skb, struct packet* pkt,
                                                        const struct ends* ends,
                                                        struct paths* paths) {
@@ -143,8 +147,7 @@ static __always_inline enum weir_drop connect_from_net(struct __sk_buff* skb, st
 
 /* The host and its own pods always reach each other. */
 static __always_inline enum weir_drop connect_to_pod(struct __sk_buff* skb, struct packet* pkt,
-                                                     const struct ends* ends,
-                                                     struct paths* paths) {
+                                                     const struct ends* ends, struct paths* paths) {
   if (addr_is_multicast(&pkt->dst)) return WEIR_DROP_LINK_MULTICAST;
   if (!ends->dst_local || pkt->dst_ep.ifindex != skb->ifindex) return WEIR_DROP_POD_UNKNOWN;
   path_to_endpoint(&paths->there, &pkt->dst_ep);
@@ -187,8 +190,8 @@ static __always_inline bool same_back(const struct packet* pkt, const struct pat
   return same_path(pkt->from_hi ? &ct->path[0] : &ct->path[1], &paths->back);
 }
 
-/* A stale entry gets the paths of this epoch. One CPU rewrites; the others use their own decision for
- * this packet only, and so does who has read an older epoch than the entry's. */
+/* A stale entry gets the paths of this epoch. One CPU rewrites; the others use their own decision
+ * for this packet only, and so does who has read an older epoch than the entry's. */
 static __always_inline void paths_refresh(const struct packet* pkt, const struct paths* paths,
                                           struct weir_ct* ct) {
   const __u64 old = READ_ONCE(ct->epoch);
@@ -298,7 +301,8 @@ static __always_inline enum weir_drop ct_connect(struct packet* pkt) {
 SHARED int ct_reopen(struct packet* pkt, struct weir_ct* old) {
   if (!pkt || !old) return 0;
   const __u32 state = READ_ONCE(old->state);
-  if (state == WEIR_CT_DEAD || __sync_val_compare_and_swap(&old->state, state, WEIR_CT_DEAD) != state)
+  if (state == WEIR_CT_DEAD ||
+      __sync_val_compare_and_swap(&old->state, state, WEIR_CT_DEAD) != state)
     return 0;
   ct_event(pkt, old, WEIR_EVENT_ENDED);
   if (READ_ONCE(old->flags) & (WEIR_CT_NAT | WEIR_CT_NAT_REPLY)) {
@@ -322,7 +326,8 @@ static __always_inline enum weir_drop connect_nat_reply(struct packet* pkt, stru
   return WEIR_DROP_NONE;
 }
 
-/* Fills pkt->paths; an enum weir_drop. reply: the entry of a translated connection's answer, or NULL. */
+/* Fills pkt->paths; an enum weir_drop. reply: the entry of a translated connection's answer, or
+ * NULL. */
 SHARED int connect_decide(struct __sk_buff* skb, struct packet* pkt, struct weir_ct* reply) {
   if (!pkt) return WEIR_DROP_RACE;
   struct paths* paths = &pkt->paths;

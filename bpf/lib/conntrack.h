@@ -4,8 +4,8 @@
 
 #include "lib/drop.h"
 
-/* Written by the packet path; deleted by the sweep (bpf/sweep.bpf.c) and on reuse of a closed tuple.
- * Preallocated, never LRU: no live connection makes room for another. */
+/* Written by the packet path; deleted by the sweep (bpf/sweep.bpf.c) and on reuse of a closed
+ * tuple. Preallocated, never LRU: no live connection makes room for another. */
 struct {
   __uint(type, BPF_MAP_TYPE_HASH);
   __uint(max_entries, 65536);
@@ -55,8 +55,8 @@ static __always_inline bool ct_revive(struct weir_ct* ct) {
 
 enum ct_read { CT_GOOD, CT_STALE, CT_RACE };
 
-/* Copies the path of one direction. GOOD only when before and after the copy the entry was this key's
- * and of this epoch: writers set epoch to 0 first and to the new one last. */
+/* Copies the path of one direction. GOOD only when before and after the copy the entry was this
+ * key's and of this epoch: writers set epoch to 0 first and to the new one last. */
 static __always_inline enum ct_read ct_read_path(const struct weir_ct* ct, __u64 id, __u64 epoch,
                                                  bool from_hi, struct weir_ct_path* path) {
   if (READ_ONCE(ct->epoch) != epoch) return READ_ONCE(ct->id) == id ? CT_STALE : CT_RACE;
@@ -125,8 +125,8 @@ static __always_inline void ct_event(const struct packet* pkt, struct weir_ct* c
   event_fill_ct(event, &key, books);
   event->hook = pkt->hook;
   event->length = pkt->length;
-  event->duration_ns = (type == WEIR_EVENT_ESTABLISHED ? books->replied_ns : event->time_ns) -
-                       books->created_ns;
+  event->duration_ns =
+      (type == WEIR_EVENT_ESTABLISHED ? books->replied_ns : event->time_ns) - books->created_ns;
   event_close(event);
 }
 

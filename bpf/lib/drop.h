@@ -24,8 +24,8 @@ static __always_inline int drop(struct __sk_buff* skb, const struct packet* pkt,
   return drop_packet(skb, (struct packet*)pkt, reason);
 }
 
-/* Hands the packet on to this host's stack (ingress), or lets the stack's own packet go on (egress).
- * Foreign TCX programs behind ours see it too. */
+/* Hands the packet on to this host's stack (ingress), or lets the stack's own packet go on
+ * (egress). Foreign TCX programs behind ours see it too. */
 static __always_inline int to_stack(struct __sk_buff* skb, const struct packet* pkt) {
   metric_add(pkt, WEIR_OUTCOME_STACK);
   capture(skb, pkt, WEIR_OUT_HOST, WEIR_DROP_NONE);

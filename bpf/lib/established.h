@@ -25,7 +25,8 @@ static __always_inline int deliver(struct __sk_buff* skb, struct packet* pkt, st
   return output(skb, pkt, path, ingress);
 }
 
-/* Packets of one connection come only the way it was opened, a tunnelled one from that very node. */
+/* Packets of one connection come only the way it was opened, a tunnelled one from that very node.
+ */
 static __always_inline enum weir_drop source_check(const struct packet* pkt,
                                                    const struct weir_ct* ct,
                                                    const struct weir_ct_path* path) {
@@ -47,10 +48,9 @@ static __always_inline bool reopens(const struct packet* pkt, const struct weir_
 
 /* REQUIRES: pkt is parsed, epoch and in are set. */
 static __always_inline int established(struct __sk_buff* skb, struct packet* pkt, bool ingress) {
-  if (pkt->flags & PACKET_ICMP_ERROR)
-    return stage_enter(skb, pkt, ingress, WEIR_STAGE_ICMP_ERROR);
-  pkt->from_hi = ct_key_fill(&pkt->key, &pkt->src, pkt->src_port, &pkt->dst, pkt->dst_port,
-                             pkt->proto);
+  if (pkt->flags & PACKET_ICMP_ERROR) return stage_enter(skb, pkt, ingress, WEIR_STAGE_ICMP_ERROR);
+  pkt->from_hi =
+      ct_key_fill(&pkt->key, &pkt->src, pkt->src_port, &pkt->dst, pkt->dst_port, pkt->proto);
   const __u64 id = ct_id(&pkt->key);
   struct weir_ct_path path;
   for (int i = 0; i < 2; i++) {

@@ -72,11 +72,10 @@ static __always_inline void event_fill_packet(struct weir_event* event, const st
   event->src = pkt->src;
   event->dst = pkt->dst;
   event->src_port = pkt->src_port;
-  event->dst_port = is_icmp(pkt->proto) ? bpf_htons((pkt->icmp_type << 8) | pkt->icmp_code)
-                                        : pkt->dst_port;
+  event->dst_port =
+      is_icmp(pkt->proto) ? bpf_htons((pkt->icmp_type << 8) | pkt->icmp_code) : pkt->dst_port;
   event->proto = pkt->proto;
   event->hook = pkt->hook;
   event->ifindex = ifindex;
   event->length = pkt->length;
 }
-

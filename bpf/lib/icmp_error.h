@@ -1,5 +1,5 @@
-/* Stage ICMP_ERROR: an error belongs to the connection whose packet it quotes, and goes to the one who
- * sent that packet. Translated connections have the quote translated back, too. */
+/* Stage ICMP_ERROR: an error belongs to the connection whose packet it quotes, and goes to the one
+ * who sent that packet. Translated connections have the quote translated back, too. */
 #pragma once
 
 #include "lib/connect.h"
@@ -57,14 +57,13 @@ static __always_inline bool quoted_address(struct __sk_buff* skb, const struct p
   const struct weir_addr from = source ? q->src : q->dst;
   const struct weir_addr new = *to;
   if (!pkt->ipv4)
-    return quoted_store(skb, pkt,
-                        q->ip_offset + (source ? offsetof(struct ipv6hdr, saddr)
-                                               : offsetof(struct ipv6hdr, daddr)),
-                        &from, &new, 16);
-  const __s64 diff =
-      bpf_csum_diff((void*)&from.word[3], 4, (void*)&new.word[3], 4, 0);
-  const __u32 offset = q->ip_offset + (source ? offsetof(struct iphdr, saddr)
-                                              : offsetof(struct iphdr, daddr));
+    return quoted_store(
+        skb, pkt,
+        q->ip_offset + (source ? offsetof(struct ipv6hdr, saddr) : offsetof(struct ipv6hdr, daddr)),
+        &from, &new, 16);
+  const __s64 diff = bpf_csum_diff((void*)&from.word[3], 4, (void*)&new.word[3], 4, 0);
+  const __u32 offset =
+      q->ip_offset + (source ? offsetof(struct iphdr, saddr) : offsetof(struct iphdr, daddr));
   return bpf_l3_csum_replace(skb, q->ip_offset + offsetof(struct iphdr, check), 0, diff, 0) == 0 &&
          bpf_skb_store_bytes(skb, offset, &new.word[3], 4, 0) == 0;
 }
@@ -116,8 +115,8 @@ static __always_inline enum weir_drop error_source(const struct __sk_buff* skb, 
   return source_check_net(pkt, &ends);
 }
 
-/* Towards the sender of the quoted packet; each half of a translated pair has one path only, the one
- * of its own packets. */
+/* Towards the sender of the quoted packet; each half of a translated pair has one path only, the
+ * one of its own packets. */
 static __always_inline enum weir_drop error_path(const struct weir_ct* ct, __u64 id, bool quote_hi,
                                                  bool nat, struct weir_ct_path* path) {
   const __u64 epoch = READ_ONCE(ct->epoch);

@@ -1,21 +1,18 @@
 /* What the programs need of the kernel: helpers, headers of the wire, return codes of TCX. */
 #pragma once
 
-#include <stdbool.h>
-#include <stddef.h>
-
-#include <linux/types.h>
-
 #include <asm-generic/errno-base.h>
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_helpers.h>
 #include <linux/bpf.h>
 #include <linux/if_ether.h>
 #include <linux/in.h>
 #include <linux/ip.h>
 #include <linux/ipv6.h>
-
-#include <bpf/bpf_core_read.h>
-#include <bpf/bpf_endian.h>
-#include <bpf/bpf_helpers.h>
+#include <linux/types.h>
+#include <stdbool.h>
+#include <stddef.h>
 
 #include "abi/settings.h"
 
@@ -25,8 +22,8 @@
 /* Frozen before load: a branch on a setting that is off is never seen by the verifier. */
 const volatile struct weir_settings cfg SEC(".rodata.cfg") = {};
 
-/* A function that the verifier judges once, by its types, wherever it is called from. Its pointers may
- * be NULL for all it knows. */
+/* A function that the verifier judges once, by its types, wherever it is called from. Its pointers
+ * may be NULL for all it knows. */
 #define SHARED __noinline
 
 #define barrier() asm volatile("" ::: "memory")

@@ -20,8 +20,9 @@ static __always_inline __u64 l4_check_flags(const struct packet* pkt) {
 }
 
 /* Replaces an address: in the IP header, its checksum, and the transport's pseudo header. */
-static __always_inline bool nat_address(struct __sk_buff* skb, const struct packet* pkt, bool source,
-                                        const struct weir_addr* from, const struct weir_addr* to) {
+static __always_inline bool nat_address(struct __sk_buff* skb, const struct packet* pkt,
+                                        bool source, const struct weir_addr* from,
+                                        const struct weir_addr* to) {
   const __s64 diff = pkt->ipv4 ? bpf_csum_diff((void*)&from->word[3], 4, (void*)&to->word[3], 4, 0)
                                : bpf_csum_diff((void*)from, 16, (void*)to, 16, 0);
   if ((pkt->flags & PACKET_L4) && l4_has_pseudo_header(pkt) &&
@@ -33,8 +34,8 @@ static __always_inline bool nat_address(struct __sk_buff* skb, const struct pack
                                ETH_HLEN + (source ? offsetof(struct ipv6hdr, saddr)
                                                   : offsetof(struct ipv6hdr, daddr)),
                                to, 16, 0) == 0;
-  const __u32 offset = ETH_HLEN + (source ? offsetof(struct iphdr, saddr)
-                                          : offsetof(struct iphdr, daddr));
+  const __u32 offset =
+      ETH_HLEN + (source ? offsetof(struct iphdr, saddr) : offsetof(struct iphdr, daddr));
   return bpf_skb_store_bytes(skb, offset, &to->word[3], 4, 0) == 0 &&
          bpf_l3_csum_replace(skb, ETH_HLEN + offsetof(struct iphdr, check), 0, diff, 0) == 0;
 }
@@ -43,13 +44,13 @@ static __always_inline bool nat_address(struct __sk_buff* skb, const struct pack
 static __always_inline bool nat_port(struct __sk_buff* skb, const struct packet* pkt, bool source,
                                      __be16 from, __be16 to) {
   if (!(pkt->flags & PACKET_L4) || from == to) return true;
-  const __u32 offset = is_icmp(pkt->proto) ? pkt->l4_offset + 4
-                                           : pkt->l4_offset + (source ? 0 : 2);
+  const __u32 offset = is_icmp(pkt->proto) ? pkt->l4_offset + 4 : pkt->l4_offset + (source ? 0 : 2);
   return bpf_l4_csum_replace(skb, l4_check_offset(pkt), from, to, 2 | l4_check_flags(pkt)) == 0 &&
          bpf_skb_store_bytes(skb, offset, &to, 2, 0) == 0;
 }
 
-/* Source (source = true) or destination becomes addr:port; pkt says afterwards what the wire says. */
+/* Source (source = true) or destination becomes addr:port; pkt says afterwards what the wire says.
+ */
 SHARED int nat_rewrite(struct __sk_buff* skb, struct packet* pkt, struct weir_addr* addr,
                        __u32 port_be, __u32 source) {
   if (!pkt || !addr) return 0;

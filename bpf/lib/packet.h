@@ -56,7 +56,7 @@ struct packet {
   __u8 tcp_flags;
   __u8 icmp_type;
   __u8 icmp_code;
-  __u8 from_hi; /* the packet goes from key.addr[1] to key.addr[0] */
+  __u8 from_hi;   /* the packet goes from key.addr[1] to key.addr[0] */
   __u8 tunnelled; /* came out of the tunnel; outer_src is set */
   __u8 l4_length; /* TCP: of its header */
   __u8 pad[3];

@@ -1,9 +1,10 @@
-/* Ethernet frame -> struct packet. Bounds are checked once per header; lengths come from skb->len. */
+/* Ethernet frame -> struct packet. Bounds are checked once per header; lengths come from skb->len.
+ */
 #pragma once
 
 #include "abi/fragment.h"
-#include "lib/packet.h"
 #include "lib/drop.h"
+#include "lib/packet.h"
 
 /* First fragment's ports for the others. Written here; the oldest datagrams make room. */
 struct {

@@ -1,11 +1,12 @@
-/* Stages are tail calls: what an established packet never needs stays out of its program. The kernel
- * refuses one PROG_ARRAY for two attach types, so there are two, both from abi/stages.def. */
+/* Stages are tail calls: what an established packet never needs stays out of its program. The
+ * kernel refuses one PROG_ARRAY for two attach types, so there are two, both from abi/stages.def.
+ */
 #pragma once
 
 #include "abi/stages.h"
 #include "lib/drop.h"
 
-#define WEIR_STAGE(name)               \
+#define WEIR_STAGE(name)                 \
   int ingress_##name(struct __sk_buff*); \
   int egress_##name(struct __sk_buff*);
 #include "abi/stages.def"

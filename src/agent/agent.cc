@@ -70,12 +70,14 @@ Result<void> Agent::start() {
   WEIR_TRY(check_machine());
   WEIR_ASSIGN(auto lock, LockFile::acquire(options_.run_dir + "/agent.pid"));
   lock_ = std::make_unique<LockFile>(std::move(lock));
+  // What may be refused comes before anything is made.
+  WEIR_TRY(open_source());
+  WEIR_TRY(open_network());
   WEIR_ASSIGN(plane_, Dataplane::open(options_.bpffs, options_.settings));
   warnings_ = plane_->warnings();
   check_ports();
   for (const auto& text : warnings_) spdlog::warn("{}", text);
-  WEIR_TRY(open_source());
-  WEIR_TRY(open_network());
+  WEIR_TRY(refresh_uplinks());
   WEIR_TRY(open_sandboxes());
   WEIR_TRY(realize());
   plane_->forget_other_builds();
@@ -180,7 +182,8 @@ Result<void> Agent::open_network() {
   monitor_ = std::make_unique<NetworkMonitor>(std::move(monitor));
   config_.name = options_.node;
   config_.tunnel = options_.settings.tunnel != 0;
-  return refresh_uplinks();
+  WEIR_TRY(choose_devices(*netlink_, options_.devices));
+  return {};
 }
 
 Result<void> Agent::refresh_uplinks() {

@@ -28,7 +28,9 @@ const char* drop_name(std::uint32_t reason) {
 std::vector<api::HookTotals> hook_totals(const std::array<weir_metric, WEIR_METRICS>& metrics) {
   std::vector<api::HookTotals> out;
   for (std::uint32_t hook = 0; hook < WEIR_HOOKS; ++hook) {
-    const auto at = [&](std::uint32_t outcome) { return metrics[WEIR_METRIC_INDEX(hook, outcome)]; };
+    const auto at = [&](std::uint32_t outcome) {
+      return metrics[WEIR_METRIC_INDEX(hook, outcome)];
+    };
     api::HookTotals totals;
     totals.hook = kHooks[hook];
     totals.packets_in = at(WEIR_OUTCOME_IN).packets;
@@ -95,10 +97,12 @@ api::Status Agent::status() {
       std::chrono::duration_cast<std::chrono::seconds>(Clock::now() - started_).count());
   out.kernel = kernel.release;
   out.attach = "tcx";
-  out.tunnel = uplinks_.tunnel != 0 ? fmt::format("vxlan {}", options_.settings.tunnel_port) : "none";
+  out.tunnel =
+      uplinks_.tunnel != 0 ? fmt::format("vxlan {}", options_.settings.tunnel_port) : "none";
   out.adopted = plane_->adopted();
   out.pod_mtu = uplinks_.pod_mtu;
-  for (const Uplink& up : uplinks_.devices) out.devices.push_back({up.name, up.ifindex, up.mtu, "uplink"});
+  for (const Uplink& up : uplinks_.devices)
+    out.devices.push_back({up.name, up.ifindex, up.mtu, "uplink"});
   if (uplinks_.tunnel != 0) {
     out.devices.push_back({kTunnelName, uplinks_.tunnel, uplinks_.pod_mtu, "tunnel"});
   }

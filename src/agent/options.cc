@@ -16,7 +16,8 @@ void add_settings(CLI::App& app, Settings& settings) {
   // Switches are bytes in the kernel's struct; here they take true and false.
   const auto add = [&app]<typename T>(const char* kind, const char* name, T& value,
                                       const char* help) {
-    auto* option = app.add_option(flag_of(name), value, help)->group("Settings")->capture_default_str();
+    auto* option =
+        app.add_option(flag_of(name), value, help)->group("Settings")->capture_default_str();
     if (std::string_view(kind) == "bool") {
       option->transform([](std::string text) {
         if (text == "true" || text == "on") return std::string("1");
@@ -29,12 +30,12 @@ void add_settings(CLI::App& app, Settings& settings) {
   // One byte would be read as a character.
   static std::vector<std::pair<weir_setting_u32, weir_setting_bool*>> switches;
   switches.reserve(64);
-#define WEIR_SETTING(type, name, def, help)                                        \
-  if constexpr (sizeof(settings.name) == 1) {                                      \
+#define WEIR_SETTING(type, name, def, help)                                                     \
+  if constexpr (sizeof(settings.name) == 1) {                                                   \
     switches.emplace_back(settings.name, reinterpret_cast<weir_setting_bool*>(&settings.name)); \
-    add(#type, #name, switches.back().first, help);                                \
-  } else {                                                                         \
-    add(#type, #name, settings.name, help);                                        \
+    add(#type, #name, switches.back().first, help);                                             \
+  } else {                                                                                      \
+    add(#type, #name, settings.name, help);                                                     \
   }
 #include "abi/settings.def"
 #undef WEIR_SETTING
@@ -48,7 +49,8 @@ void add_settings(CLI::App& app, Settings& settings) {
 AgentOptions parse_agent_options(int argc, char** argv) {
   AgentOptions options;
   CLI::App app{
-      "Weir's agent: the network of one node. Serves CNI, keeps the BPF programs' tables equal to the\n"
+      "Weir's agent: the network of one node. Serves CNI, keeps the BPF programs' tables equal to "
+      "the\n"
       "cluster's objects, tells what flows.",
       "weir-agent"};
   app.add_option("--node", options.node, "name of this node, as in its Node object")->required();
@@ -56,7 +58,8 @@ AgentOptions parse_agent_options(int argc, char** argv) {
   app.add_option("--state-dir", options.state_dir, "records of pods")->capture_default_str();
   app.add_option("--bpffs", options.bpffs, "directory on a BPF file system for pins")
       ->capture_default_str();
-  app.add_option("--objects", options.objects, "directory of Kubernetes objects to watch")->required();
+  app.add_option("--objects", options.objects, "directory of Kubernetes objects to watch")
+      ->required();
   app.add_option("--device", options.devices,
                  "link to other machines (repeatable); default: all with a default route");
   app.add_option("--log-level", options.log_level, "debug, info, warn or error")

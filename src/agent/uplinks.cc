@@ -24,7 +24,22 @@ Result<std::set<std::uint32_t>> links_with_default_route(Netlink& netlink) {
   return found;
 }
 
-Result<std::vector<Uplink>> choose_devices(Netlink& netlink, const std::vector<std::string>& names) {
+Result<void> make_tunnel(Netlink& netlink, const Settings& settings, Uplinks& uplinks) {
+  const bool outer_v4 = std::ranges::any_of(uplinks.addresses, &Address::is_v4);
+  VxlanConfig config;
+  config.name = kTunnelName;
+  config.port = settings.tunnel_port;
+  config.address = WEIR_TUNNEL_MAC;
+  config.mtu = uplinks.pod_mtu - (outer_v4 ? kOuterIpv4 : kOuterIpv6);
+  WEIR_ASSIGN(uplinks.tunnel, ensure_vxlan(netlink, config));
+  uplinks.pod_mtu = config.mtu;
+  return {};
+}
+
+}  // namespace
+
+Result<std::vector<Uplink>> choose_devices(Netlink& netlink,
+                                           const std::vector<std::string>& names) {
   WEIR_ASSIGN(const auto links, list_links(netlink));
   WEIR_ASSIGN(const auto defaults, links_with_default_route(netlink));
   std::vector<Uplink> chosen;
@@ -45,20 +60,6 @@ Result<std::vector<Uplink>> choose_devices(Netlink& netlink, const std::vector<s
   }
   return chosen;
 }
-
-Result<void> make_tunnel(Netlink& netlink, const Settings& settings, Uplinks& uplinks) {
-  const bool outer_v4 = std::ranges::any_of(uplinks.addresses, &Address::is_v4);
-  VxlanConfig config;
-  config.name = kTunnelName;
-  config.port = settings.tunnel_port;
-  config.address = WEIR_TUNNEL_MAC;
-  config.mtu = uplinks.pod_mtu - (outer_v4 ? kOuterIpv4 : kOuterIpv6);
-  WEIR_ASSIGN(uplinks.tunnel, ensure_vxlan(netlink, config));
-  uplinks.pod_mtu = config.mtu;
-  return {};
-}
-
-}  // namespace
 
 std::map<std::uint32_t, weir_device> Uplinks::rows() const {
   std::map<std::uint32_t, weir_device> out;

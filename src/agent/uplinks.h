@@ -26,8 +26,8 @@ inline constexpr const char* kTunnelName = "weir_vxlan";
 // How this node reaches others: what the kernel has, read anew each time.
 struct Uplinks {
   std::vector<Uplink> devices;
-  std::uint32_t tunnel = 0;       // ifindex; 0: none
-  std::uint32_t pod_mtu = 1500;   // what fits into every way out
+  std::uint32_t tunnel = 0;        // ifindex; 0: none
+  std::uint32_t pod_mtu = 1500;    // what fits into every way out
   std::vector<Address> addresses;  // all of this host's
 
   // Rows of weir_device.
@@ -36,7 +36,10 @@ struct Uplinks {
   Address node_address(Family family) const;
 };
 
-// names: empty for all links with a default route. Makes the tunnel device when settings want it.
+// names: empty for all links with a default route. kNotFound when one is missing, or there is none.
+Result<std::vector<Uplink>> choose_devices(Netlink& netlink, const std::vector<std::string>& names);
+
+// Of these devices. Makes the tunnel device when settings want it.
 Result<Uplinks> find_uplinks(Netlink& netlink, const std::vector<std::string>& names,
                              const Settings& settings);
 

@@ -46,8 +46,7 @@ Result<Address> Address::parse(std::string_view text) {
 }
 
 Family Address::family() const {
-  return std::equal(kMapped.begin(), kMapped.end(), bytes_.begin()) ? Family::kIpv4
-                                                                    : Family::kIpv6;
+  return std::equal(kMapped.begin(), kMapped.end(), bytes_.begin()) ? Family::kIpv4 : Family::kIpv6;
 }
 
 std::string_view Address::wire() const {
@@ -90,7 +89,8 @@ Result<Cidr> Cidr::parse(std::string_view text) {
   int bits = -1;
   const auto [end, ec] = std::from_chars(digits.data(), digits.data() + digits.size(), bits);
   if (ec != std::errc() || end != digits.data() + digits.size() || bits < 0 || bits > full) {
-    return Error(Code::kInvalid, fmt::format("'{}' is not a CIDR: the length is 0 to {}", text, full));
+    return Error(Code::kInvalid,
+                 fmt::format("'{}' is not a CIDR: the length is 0 to {}", text, full));
   }
   return Cidr(*address, bits);
 }

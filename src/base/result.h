@@ -14,7 +14,8 @@ class [[nodiscard]] Result : public std::expected<T, Error> {
  public:
   using Base = std::expected<T, Error>;
   using Base::Base;
-  Result(Error error) : Base(std::unexpect, std::move(error)) {}  // NOLINT(google-explicit-constructor)
+  Result(Error error)
+      : Base(std::unexpect, std::move(error)) {}  // NOLINT(google-explicit-constructor)
 };
 
 template <>
@@ -22,18 +23,19 @@ class [[nodiscard]] Result<void> : public std::expected<void, Error> {
  public:
   using Base = std::expected<void, Error>;
   using Base::Base;
-  Result(Error error) : Base(std::unexpect, std::move(error)) {}  // NOLINT(google-explicit-constructor)
+  Result(Error error)
+      : Base(std::unexpect, std::move(error)) {}  // NOLINT(google-explicit-constructor)
 };
 
 #define WEIR_CONCAT_(a, b) a##b
 #define WEIR_CONCAT(a, b) WEIR_CONCAT_(a, b)
 
 // Evaluates a Result<void>-like expression and returns its error from the calling function.
-#define WEIR_TRY(expr)                                  \
-  do {                                                  \
-    if (auto weir_try_ = (expr); !weir_try_) {          \
-      return std::move(weir_try_).error();              \
-    }                                                   \
+#define WEIR_TRY(expr)                         \
+  do {                                         \
+    if (auto weir_try_ = (expr); !weir_try_) { \
+      return std::move(weir_try_).error();     \
+    }                                          \
   } while (false)
 
 // WEIR_ASSIGN(auto fd, open(...)): binds the value, or returns the error.

@@ -10,8 +10,7 @@
 namespace weir {
 
 Result<StateMapping> StateMapping::open(int map) {
-  void* memory =
-      mmap(nullptr, sizeof(weir_state), PROT_READ | PROT_WRITE, MAP_SHARED, map, 0);
+  void* memory = mmap(nullptr, sizeof(weir_state), PROT_READ | PROT_WRITE, MAP_SHARED, map, 0);
   if (memory == MAP_FAILED) return errno_error(errno, "map weir_state into memory");
   auto* state = static_cast<weir_state*>(memory);
   // Epoch 0 means "being rewritten" in an entry; a fresh map starts at 1.
@@ -54,8 +53,8 @@ Result<std::unique_ptr<Dataplane>> Dataplane::open(const std::string& bpffs,
   WEIR_ASSIGN(Maps maps, open_maps(paths));
   WEIR_ASSIGN(StateMapping state, StateMapping::open(maps.state.get()));
   WEIR_TRY(make_pin_dir(paths.links()));
-  std::unique_ptr<Dataplane> plane(new Dataplane(paths, settings, std::move(programs),
-                                                 std::move(maps), std::move(state)));
+  std::unique_ptr<Dataplane> plane(
+      new Dataplane(paths, settings, std::move(programs), std::move(maps), std::move(state)));
   plane->warnings_ = std::move(warnings);
   WEIR_TRY(plane->endpoints_.adopt());
   WEIR_TRY(plane->routes_.adopt());
@@ -87,7 +86,8 @@ Result<void> Dataplane::set_devices(const std::map<std::uint32_t, weir_device>& 
   bool changed = state_.tunnel() != tunnel;
   for (const auto& [ifindex, device] : devices) {
     const auto known = devices_.find(ifindex);
-    if (known != devices_.end() && std::memcmp(&known->second, &device, sizeof device) == 0) continue;
+    if (known != devices_.end() && std::memcmp(&known->second, &device, sizeof device) == 0)
+      continue;
     WEIR_TRY(table.update(ifindex, device));
     devices_[ifindex] = device;
     changed = true;

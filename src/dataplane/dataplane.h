@@ -56,8 +56,8 @@ struct MapUse {
   std::uint64_t capacity = 0;
 };
 
-// Programs, maps and attachments of one node. The only writer of maps; used from one thread, but for
-// sweep().
+// Programs, maps and attachments of one node. The only writer of maps; used from one thread, but
+// for sweep().
 class Dataplane {
  public:
   static Result<std::unique_ptr<Dataplane>> open(const std::string& bpffs,

@@ -16,7 +16,9 @@ struct PinPaths {
   std::string root;
 
   std::string maps() const { return root + "/maps"; }
-  std::string programs(std::string_view build) const { return root + "/progs-" + std::string(build); }
+  std::string programs(std::string_view build) const {
+    return root + "/progs-" + std::string(build);
+  }
   std::string links() const { return root + "/links"; }
 };
 

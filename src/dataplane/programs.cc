@@ -106,7 +106,8 @@ Result<void> prepare_map(bpf_map* map, const PinPaths& paths, const Settings& se
   auto pinned = open_pin(path);
   if (!pinned) return {};
   if (!same_shape(pinned->get(), map)) {
-    warnings.push_back(fmt::format("map {}: its layout or capacity changed, its content is lost", name));
+    warnings.push_back(
+        fmt::format("map {}: its layout or capacity changed, its content is lost", name));
     unlink(path.c_str());
     return {};
   }
@@ -127,7 +128,8 @@ Result<void> pin_all(weir_bpf& skeleton, const PinPaths& paths, const std::strin
   remove_pin_dir(dir);
   WEIR_TRY(make_pin_dir(dir));
   for (const char* table : kStageTables) {
-    WEIR_TRY(pin(bpf_map__fd(bpf_object__find_map_by_name(skeleton.obj, table)), dir + "/" + table));
+    WEIR_TRY(
+        pin(bpf_map__fd(bpf_object__find_map_by_name(skeleton.obj, table)), dir + "/" + table));
   }
   for (const char* name : kPrograms) {
     const bpf_program* program = bpf_object__find_program_by_name(skeleton.obj, name);
@@ -145,7 +147,8 @@ Result<void> load(const PinPaths& paths, const Settings& settings, const weir_se
   bpf_map* rodata = nullptr;
   bpf_map* map = nullptr;
   bpf_object__for_each_map(map, skeleton->obj) {
-    if (std::string_view(bpf_map__name(map)).find(".rodata.cfg") != std::string_view::npos) rodata = map;
+    if (std::string_view(bpf_map__name(map)).find(".rodata.cfg") != std::string_view::npos)
+      rodata = map;
     WEIR_TRY(prepare_map(map, paths, settings, warnings));
   }
   void* cfg = rodata != nullptr ? bpf_map__initial_value(rodata, &size) : nullptr;
@@ -197,11 +200,11 @@ Result<Programs> load_or_adopt(const PinPaths& paths, const Settings& settings,
 Result<Maps> open_maps(const PinPaths& paths) {
   Maps maps;
   const std::pair<Fd*, const char*> pins[] = {
-      {&maps.state, "weir_state"},   {&maps.endpoint, "weir_endpoint"},
-      {&maps.route, "weir_route"},   {&maps.device, "weir_device"},
-      {&maps.ct, "weir_ct"},         {&maps.events, "weir_events"},
-      {&maps.lost, "weir_lost"},     {&maps.metrics, "weir_metrics"},
-      {&maps.sweep, "weir_sweep"},   {&maps.capture_filter, "weir_capture_f"},
+      {&maps.state, "weir_state"},     {&maps.endpoint, "weir_endpoint"},
+      {&maps.route, "weir_route"},     {&maps.device, "weir_device"},
+      {&maps.ct, "weir_ct"},           {&maps.events, "weir_events"},
+      {&maps.lost, "weir_lost"},       {&maps.metrics, "weir_metrics"},
+      {&maps.sweep, "weir_sweep"},     {&maps.capture_filter, "weir_capture_f"},
       {&maps.capture, "weir_capture"},
   };
   for (const auto& [fd, name] : pins) {

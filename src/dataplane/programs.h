@@ -22,8 +22,8 @@ struct Maps {
   Fd state, endpoint, route, device, ct, events, lost, metrics, capture_filter, capture, sweep;
 };
 
-// Pins from the last run with another layout or capacity are let go: their content is lost, the text
-// of each such map is added to `warnings`.
+// Pins from the last run with another layout or capacity are let go: their content is lost, the
+// text of each such map is added to `warnings`.
 Result<Programs> load_or_adopt(const PinPaths& paths, const Settings& settings,
                                std::vector<std::string>& warnings);
 Result<Maps> open_maps(const PinPaths& paths);

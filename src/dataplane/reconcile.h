@@ -12,10 +12,10 @@
 namespace weir {
 
 // Keeps a table of the kernel equal to what is desired. Knows what it has written, so that a round
-// costs what differs. A failed write is tried again in the next round; the end depends on the desired
-// state, never on the way there. Value has a field `version`: the epoch that the row's last change is
-// published with.
-// TableType: update(key, value), erase(key) -> Result<void>; for_each(fn) -> Result<void>.
+// costs what differs. A failed write is tried again in the next round; the end depends on the
+// desired state, never on the way there. Value has a field `version`: the epoch that the row's last
+// change is published with. TableType: update(key, value), erase(key) -> Result<void>; for_each(fn)
+// -> Result<void>.
 template <typename TableType>
 class Reconciler {
  public:
@@ -31,13 +31,11 @@ class Reconciler {
   // Learns what the table holds, from an earlier run.
   Result<void> adopt() {
     realized_.clear();
-    return table_.for_each([this](const Key& key, const Value& value) {
-      realized_[key] = value;
-    });
+    return table_.for_each([this](const Key& key, const Value& value) { realized_[key] = value; });
   }
 
-  // *changed is set when the table was written to. Updates come before deletions; the first error is
-  // returned, after everything that could be done was done.
+  // *changed is set when the table was written to. Updates come before deletions; the first error
+  // is returned, after everything that could be done was done.
   Result<void> apply(const Rows& desired, std::uint32_t version, bool* changed) {
     std::optional<Error> first;
     for (const auto& [key, value] : desired) put(key, value, version, changed, first);

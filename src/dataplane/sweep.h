@@ -29,8 +29,8 @@ inline constexpr weir_sweep kHurriedLimits = {
     .stream_s = 60,
 };
 
-// One pass over the connection table, in the kernel. on_ended gets a struct weir_event per connection
-// that left. Blocks for the length of the pass.
+// One pass over the connection table, in the kernel. on_ended gets a struct weir_event per
+// connection that left. Blocks for the length of the pass.
 Result<void> run_sweep(const Programs& programs, const Maps& maps, const weir_sweep& limits,
                        const std::function<void(std::span<const std::byte>)>& on_ended);
 

@@ -27,7 +27,8 @@ class Table {
     if (bpf_map_update_elem(fd_, &key, &value, BPF_ANY) == 0) return {};
     const int saved = errno;
     if (saved == E2BIG || saved == ENOSPC) {
-      return Error(Code::kKernel, "map " + name_ + " is full: raise its capacity in the settings", saved);
+      return Error(Code::kKernel, "map " + name_ + " is full: raise its capacity in the settings",
+                   saved);
     }
     return errno_error(saved, "map " + name_);
   }
