@@ -12,7 +12,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cstring>
 
 #include "sys/files.h"
 
@@ -32,20 +31,20 @@ std::vector<char*> pointers(const std::vector<std::string>& words) {
   return result;
 }
 
-[[noreturn]] void fail(const std::string& what, int error) {
-  fmt::print(stderr, "weir exec: {}: {}\n", what, std::strerror(error));
-  _exit(error == ENOENT ? 127 : 126);
+[[noreturn]] void fail(const Error& error) {
+  fmt::print(stderr, "weir exec: {}\n", error.text());
+  _exit(error.code() == Code::kNotFound ? 127 : 126);
 }
 
 [[noreturn]] void become(int pidfd, int cgroup, const InitContainer& container,
                          const std::vector<std::string>& argv) {
   prctl(PR_SET_PDEATHSIG, SIGKILL);
-  if (cgroup >= 0 && write(cgroup, "0", 1) < 0) fail("enter the pod's cgroup", errno);
+  if (cgroup >= 0 && write(cgroup, "0", 1) < 0) fail(errno_error(errno, "enter the pod's cgroup"));
   if (setns(pidfd, CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWUTS | CLONE_NEWIPC) != 0) {
-    fail("enter the pod's namespaces", errno);
+    fail(errno_error(errno, "enter the pod's namespaces"));
   }
-  if (chdir("/") != 0) fail("/", errno);
-  if (auto dropped = drop_capabilities(); !dropped) fail(dropped.error().text(), EPERM);
+  if (chdir("/") != 0) fail(errno_error(errno, "/"));
+  if (auto dropped = drop_capabilities(); !dropped) fail(dropped.error());
   const auto env = pointers(container.env);
   const char* term = getenv("TERM");
   const std::string kept = term == nullptr ? "" : term;
@@ -55,7 +54,7 @@ std::vector<char*> pointers(const std::vector<std::string>& words) {
   close_range(3, ~0U, 0);
   const auto words = pointers(argv);
   execvp(words[0], words.data());
-  fail(argv[0], errno);
+  fail(errno_error(errno, argv[0]));
 }
 
 int wait_child(pid_t pid) {

@@ -15,7 +15,6 @@
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
-#include <cstring>
 #include <optional>
 
 #include "base/fd.h"
@@ -73,8 +72,9 @@ std::vector<char*> pointers(const std::vector<std::string>& words) {
   clearenv();
   for (char* const* variable = env.data(); *variable != nullptr; ++variable) putenv(*variable);
   execvp(argv[0], argv.data());
-  dprintf(2, "weir: cannot start %s: %s\n", argv[0], std::strerror(errno));
-  _exit(errno == ENOENT ? 127 : 126);
+  const auto failure = errno_error(errno, argv[0]);
+  dprintf(2, "weir: cannot start %s\n", failure.text().c_str());
+  _exit(failure.code() == Code::kNotFound ? 127 : 126);
 }
 
 // By a mount of its own: a mount where a file is open for writing cannot become read-only.

@@ -51,6 +51,11 @@ Result<Netns> make_netns_file(const std::string& path) {
   return Netns::open(path);
 }
 
+void release_named() {
+  const auto names = list_dir(kNamed);
+  if (names && names->empty()) umount2(kNamed, 0);
+}
+
 Result<void> remove_netns_file(const std::string& path) {
   if (umount2(path.c_str(), MNT_DETACH) != 0 && errno != ENOENT && errno != EINVAL) {
     return errno_error(errno, path);

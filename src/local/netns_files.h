@@ -14,5 +14,7 @@ Result<Netns> make_netns_file(const std::string& path);
 Result<void> bind_netns_file(const std::string& source, const std::string& path);
 // Absent is success.
 Result<void> remove_netns_file(const std::string& path);
+// The folder of named namespaces is no mount any more when it is empty.
+void release_named();
 
 }  // namespace weir::local

@@ -77,7 +77,7 @@ Prober::Prober(Loop& loop, const Probe& probe, const Address& target, int node_n
 }
 
 Prober::~Prober() {
-  close();
+  hang_up();
   loop_.remove(timer_);
 }
 
@@ -116,14 +116,14 @@ void Prober::readable() {
   if (received_.size() >= kStatusLine) answer(is_good_answer(received_));
 }
 
-void Prober::close() {
+void Prober::hang_up() {
   loop_.remove(watch_);
   watch_ = 0;
   socket_.reset();
 }
 
 void Prober::answer(bool good) {
-  close();
+  hang_up();
   const bool changed = readiness_.answer(good);
   was_ready_ = was_ready_ || ready();
   const Clock::duration period = std::chrono::seconds(probe_.period_seconds);

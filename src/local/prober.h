@@ -34,7 +34,7 @@ class Prober {
   void readable();
   void answer(bool good);
   void schedule(Clock::duration delay);
-  void close();
+  void hang_up();
 
   Loop& loop_;
   Probe probe_;

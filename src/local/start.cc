@@ -33,7 +33,7 @@ bool arrange(const Launch& launch, int null, int report) {
   for (int i = 0; i < 5; ++i) {
     if (dup2(wanted[i], i) < 0) return false;
   }
-  if (launch.keep < 0) close(3);
+  if (launch.keep < 0) syscall(SYS_close_range, 3, 3, 0);
   return fcntl(4, F_SETFD, FD_CLOEXEC) == 0 && syscall(SYS_close_range, 5, ~0U, 0) == 0;
 }
 

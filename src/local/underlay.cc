@@ -141,7 +141,9 @@ Result<void> remove_underlay(const Paths& paths) {
   for (std::uint64_t i = 0; i < kMaxNodes; ++i) {
     WEIR_TRY(remove_netns_file(paths.netns_path(fmt::format("n{}", i))));
   }
-  return remove_netns_file(paths.underlay_netns());
+  const auto removed = remove_netns_file(paths.underlay_netns());
+  release_named();
+  return removed;
 }
 
 }  // namespace weir::local

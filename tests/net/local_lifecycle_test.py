@@ -194,7 +194,7 @@ def is_a_pod():
     with claim("the file system is read-only, but for tmpfs"):
         in_pod("shell", "sh", "-c", "echo x >/etc/x", code=2)
         in_pod("shell", "mount", "-o", "remount,rw", "/", code=32)
-        in_pod("shell", "sh", "-c", "for d in tmp run var var/tmp; do echo x >/$d/x || exit 1; done")
+        in_pod("shell", "sh", "-c", "for d in tmp run var; do echo x >/$d/x || exit 1; done")
         assert not Path("/tmp/x").exists() and not Path("/var/x").exists()
         in_pod("shell", "sh", "-c", "echo 1 >/proc/sys/kernel/sysrq", code=2)
     with claim("no pod holds mounts of the cluster's nodes"):
@@ -272,7 +272,7 @@ def bad_input():
     for what, text in BAD.items():
         with claim(f"apply refuses: {what}"):
             before = status()["revision"], sorted(pods())
-            path = Path(folder.name) / "none.yaml" if text is None else text_file("bad.yaml", text)
+            path = text_file("bad.yaml", text) if text else Path(folder.name) / "none.yaml"
             said = weir("apply", path, code=2)
             assert said.stderr.startswith("weir: ") and not said.stdout, said
             assert (status()["revision"], sorted(pods())) == before
@@ -299,10 +299,10 @@ def bad_input():
 
 def second_cluster():
     with claim("a second cluster runs beside it and goes alone"):
-        weir("up", manifest(1), "--nodes", "2", "--tunnel", "none", "--family", "ipv4", name=SECOND)
+        weir("up", manifest(1), "--tunnel", "none", "--family", "ipv4", name=SECOND)
         assert all(len(p["addresses"]) == 1 for p in pods(name=SECOND).values())
-        weir("exec", "life/shell", "--", "weir-pod-server", "--requests=3", "--load=http://web:8080/",
-             name=SECOND)
+        weir("exec", "life/shell", "--", "weir-pod-server", "--requests=3",
+             "--load=http://web:8080/", name=SECOND)
         weir("down", name=SECOND)
         assert not [t for t in traces() if SECOND in t], traces()
         talks()
@@ -320,7 +320,8 @@ def agent_away():
             one = text_file("one.yaml", EXTRA.split("---")[1].replace("hostNetwork: true", "")
                             .replace("n0", "n1"))
             weir("apply", one)
-            wait_for(lambda: "away" in pods().get("host", {}).get("problem", ""), "the plugin's word")
+            wait_for(lambda: "away" in pods().get("host", {"problem": ""})["problem"],
+                     "the plugin's word")
             weir("local-agent", "start", "n1")
             wait_for(lambda: pods()["host"]["ready"], "the pod to be ready")
             weir("local-agent", action, "n1")
