@@ -40,10 +40,6 @@ struct {
         },
 };
 
-static __always_inline bool hook_is_ingress(const struct packet* pkt) {
-  return pkt->hook == WEIR_HOOK_FROM_POD || pkt->hook == WEIR_HOOK_FROM_NET;
-}
-
 /* Does not return when the stage is there. Without it the packet has no judge: drop. */
 static __always_inline int stage_enter(struct __sk_buff* skb, struct packet* pkt, bool ingress,
                                        enum weir_stage stage) {
