@@ -11,8 +11,8 @@ namespace weir {
 inline constexpr LinkAddress kGatewayLinkAddress = WEIR_LINK_MAC;
 
 inline Address gateway(Family family) {
-  static const Address kIpv6 = *Address::parse("fe80::1");
-  return family == Family::kIpv4 ? Address::v4(0xa9fe0101) : kIpv6;
+  static const Address ipv6 = *Address::parse("fe80::1");
+  return family == Family::kIpv4 ? Address::v4(0xa9fe0101) : ipv6;
 }
 
 inline Cidr everything(Family family) {

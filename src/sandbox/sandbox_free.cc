@@ -13,7 +13,7 @@ namespace weir {
 
 void Sandboxes::del(const cni::Request& request, const Answer& answer) {
   if (const auto busy = busy_.find(request.id); busy != busy_.end()) {
-    busy->second.push_back([this, request, answer] { del(request, answer); });
+    busy->second.emplace_back([this, request, answer] { del(request, answer); });
     return;
   }
   free(request.id, [request, answer](const cni::Failure* failure) {
