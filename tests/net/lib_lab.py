@@ -142,7 +142,25 @@ class Pod(Namespace):
         return self.links()["eth0"]["mtu"]
 
 
-class Node(Namespace):
+class Agent:
+    """What a node's agent tells. REQUIRES: run_dir."""
+
+    def get(self, target):
+        return json.loads(lib_net.http_get(self.run_dir / "agent.sock", target))
+
+    def status(self):
+        return self.get("/v1/status")
+
+    def flows(self, query="last=10000"):
+        text = lib_net.http_get(self.run_dir / "agent.sock", f"/v1/flows?{query}")
+        return [json.loads(line) for line in text.splitlines() if line]
+
+    def drops(self, hook, reason):
+        totals = next(one for one in self.status()["hooks"] if one["hook"] == hook)
+        return sum(drop["packets"] for drop in totals["drops"] if drop["reason"] == reason)
+
+
+class Node(Namespace, Agent):
     def __init__(self, lab, name, index):
         super().__init__(name)
         self.lab, self.node, self.process = lab, name, None
@@ -203,20 +221,6 @@ class Node(Namespace):
         self.process.send_signal(how)
         self.process.wait(PATIENCE)
         self.process = None
-
-    def get(self, target):
-        return json.loads(lib_net.http_get(self.run_dir / "agent.sock", target))
-
-    def status(self):
-        return self.get("/v1/status")
-
-    def flows(self, query="last=10000"):
-        text = lib_net.http_get(self.run_dir / "agent.sock", f"/v1/flows?{query}")
-        return [json.loads(line) for line in text.splitlines() if line]
-
-    def drops(self, hook, reason):
-        totals = next(one for one in self.status()["hooks"] if one["hook"] == hook)
-        return sum(drop["packets"] for drop in totals["drops"] if drop["reason"] == reason)
 
     def log_end(self):
         return self.log.read_text()[-1500:] if self.log.exists() else ""

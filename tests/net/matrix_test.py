@@ -6,9 +6,11 @@ import dataclasses
 import hashlib
 import os
 import socket
+import tempfile
 import threading
 
 import lib_lab
+import lib_local
 import lib_net
 from lib_lab import WORLD, claim, equal
 from lib_net import DONT_FRAGMENT, MAY_FRAGMENT
@@ -17,6 +19,8 @@ BULK = os.urandom(1 << 20) * 4
 FRAGMENTED = 8000
 LOOPBACK = 65536
 HEADER = {4: 20, 6: 40}
+PODS = {"a1": (0, False), "a2": (0, False), "b1": (1, False), "host-a": (0, True),
+        "host-b": (1, True)}
 
 
 @dataclasses.dataclass
@@ -33,7 +37,7 @@ class Placement:
 def placements(lab, tunnel):
     """Every way that packets can take. The MTU is that of the way from client to server."""
     a, b, net = lab.a, lab.b, lab.net
-    a1, a2, b1 = lab.pod(a, "a1"), lab.pod(a, "a2"), lab.pod(b, "b1")
+    a1, a2, b1, host_a, host_b = (lab.pods[name] for name in PODS)
     overlay = 1450 if tunnel == "vxlan" else 1500
 
     def between(name, client, server, source=None, target=None, mtu=overlay):
@@ -54,6 +58,10 @@ def placements(lab, tunnel):
                 target=lib_lab.GATEWAY),
         between("host to outside", a, net, target=WORLD, mtu=1500),
         between("outside to host", net, b, source=lib_lab.GATEWAY, mtu=1500),
+        between("hostNetwork pod to a pod on its node", host_a, a1),
+        between("hostNetwork pod to a pod on another node", host_b, a1),
+        between("pod to a hostNetwork pod on its node", a1, host_a),
+        between("pod to a hostNetwork pod on another node", a1, host_b),
         between("pod to itself", a1, a1, mtu=LOOPBACK),
     ]
 
@@ -185,27 +193,42 @@ CELLS = [
     ("ICMP of exactly the MTU", icmp_full, False),
     ("ICMP one byte over the MTU fails locally", icmp_too_long, False),
 ]  # name, cell, has a meaning on loopback
-PLACEMENTS, ON_LOOPBACK = 13, sum(loopback for _, _, loopback in CELLS)
+PLACEMENTS, ON_LOOPBACK = 17, sum(loopback for _, _, loopback in CELLS)
 WANTED = 2 * 2 * ((PLACEMENTS - 1) * len(CELLS) + ON_LOOPBACK)
+
+
+def make_cluster(tunnel, folder):
+    """As users make it; without `weir`, by agents and plugin alone."""
+    if (lib_lab.BIN / "weir").exists():
+        return lib_local.Cluster(tunnel, PODS, folder)
+    lab = lib_lab.Lab(tunnel)
+    lab.pods = {name: lab.nodes[node] if on_host else lab.pod(lab.nodes[node], name)
+                for name, (node, on_host) in PODS.items()}
+    return lab
+
+
+def play(tunnel, folder):
+    lab = make_cluster(tunnel, folder)
+    for place in placements(lab, tunnel):
+        for family in (4, 6):
+            for name, cell, on_loopback in CELLS:
+                if place.mtu == LOOPBACK and not on_loopback:
+                    continue
+                with claim(f"{tunnel} IPv{family}: {place.name}: {name}"):
+                    cell(place, family)
+    with claim(f"{tunnel}: nothing was dropped"):
+        for node in lab.nodes:
+            for hook in node.status()["hooks"]:
+                bad = [drop for drop in hook["drops"] if drop["reason"] != "LINK_MULTICAST"]
+                equal(bad, [], f"{node.node} {hook['hook']}")
+    lab.end()
 
 
 def main():
     lib_lab.begin()
-    for tunnel in ("vxlan", "none"):
-        lab = lib_lab.Lab(tunnel)
-        for place in placements(lab, tunnel):
-            for family in (4, 6):
-                for name, cell, on_loopback in CELLS:
-                    if place.mtu == LOOPBACK and not on_loopback:
-                        continue
-                    with claim(f"{tunnel} IPv{family}: {place.name}: {name}"):
-                        cell(place, family)
-        with claim(f"{tunnel}: nothing was dropped but what was asked for"):
-            for node in lab.nodes:
-                for hook in node.status()["hooks"]:
-                    bad = [drop for drop in hook["drops"] if drop["reason"] != "LINK_MULTICAST"]
-                    equal(bad, [], f"{node.node} {hook['hook']}")
-        lab.end()
+    with tempfile.TemporaryDirectory(prefix="weirlab.", dir=os.environ.get("WEIR_TMP")) as folder:
+        for tunnel in ("vxlan", "none"):
+            play(tunnel, folder)
     lib_lab.finish(WANTED + 2)
 
 
