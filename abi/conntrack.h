@@ -72,6 +72,7 @@ struct weir_ct {
   __be16 nat_port;
   __u8 pad[6];
   struct weir_ct_key peer;
-  __u64 spare; /* an element of the table fills whole cache lines (docs/decisions/0010) */
+  __u64 spare; /* an element of the table fills whole cache lines
+                  (docs/decisions/0010-connection-key.md) */
 };
 WEIR_LAYOUT(weir_ct, 32 + 80 + 32 + 16 + 64 + 8);

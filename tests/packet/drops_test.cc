@@ -22,7 +22,6 @@ constexpr Row kRows[] = {
     {WEIR_DROP_SPOOFED, "Spoofed.APodSpeaksOnlyAsItself", ""},
     {WEIR_DROP_POD_UNKNOWN, "Move.ADeletedPodIsUnknown", ""},
     {WEIR_DROP_NO_ROUTE, "Native.NoRouteIsSaid", ""},
-    {WEIR_DROP_NO_NEIGHBOUR, nullptr, "redirect_neigh asks behind the program; no code gives it"},
     {WEIR_DROP_CT_FULL, "Sweep.AFullTableRefusesAndSaysSo", ""},
     {WEIR_DROP_NAT_EXHAUSTED, "Masquerade.AFullRangeIsExhausted", ""},
     {WEIR_DROP_NAT_NO_ADDRESS, "Masquerade.WithoutANodeAddressThereIsNone", ""},
