@@ -226,7 +226,8 @@ def play(tunnel, folder):
 
 def main():
     lib_lab.begin()
-    with tempfile.TemporaryDirectory(prefix="weirlab.", dir=os.environ.get("WEIR_TMP")) as folder:
+    scratch = os.environ.get("WEIR_TMP")
+    with tempfile.TemporaryDirectory(prefix="weirlab.", dir=scratch) as folder:
         for tunnel in ("vxlan", "none"):
             play(tunnel, folder)
     lib_lab.finish(WANTED + 2)
