@@ -126,9 +126,10 @@ static __always_inline enum weir_drop error_path(const struct weir_ct* ct, __u64
 }
 
 /* The entry may be of an older epoch: the pod is where it is now. */
-static __always_inline enum weir_drop error_follow(struct packet* pkt, struct weir_ct_path* path) {
+static __always_inline enum weir_drop error_follow(struct packet* pkt, const struct weir_addr* pod,
+                                                   struct weir_ct_path* path) {
   if (path->out != WEIR_OUT_LOCAL) return WEIR_DROP_NONE;
-  const enum endpoint_found found = endpoint_lookup(&pkt->dst, &pkt->dst_ep);
+  const enum endpoint_found found = endpoint_lookup(pod, &pkt->dst_ep);
   if (found == ENDPOINT_RACE) return WEIR_DROP_RACE;
   if (found == ENDPOINT_NONE) return WEIR_DROP_POD_UNKNOWN;
   path_to_endpoint(path, &pkt->dst_ep);
@@ -149,9 +150,11 @@ static __always_inline int icmp_error(struct __sk_buff* skb, struct packet* pkt,
   bad = error_path(ct, ct_id(&pkt->key), quote_hi, nat, &path);
   if (bad) return drop(skb, pkt, bad);
   if (!path.set) return icmp_unrelated(skb, pkt, ingress);
-  if (nat && !error_translate(skb, pkt, &q, ct)) return drop(skb, pkt, WEIR_DROP_REWRITE);
-  bad = error_follow(pkt, &path);
+  const struct weir_addr to = nat & WEIR_CT_NAT_REPLY ? ct->nat_addr : pkt->dst;
+  bad = error_follow(pkt, &to, &path);
   if (bad) return drop(skb, pkt, bad);
   if (stack_answers(pkt, &path, ingress)) return drop(skb, pkt, WEIR_DROP_TTL);
+  /* Last, so that what is dropped is told as it came in. */
+  if (nat && !error_translate(skb, pkt, &q, ct)) return drop(skb, pkt, WEIR_DROP_REWRITE);
   return output(skb, pkt, &path, ingress);
 }

@@ -195,6 +195,15 @@ TEST_P(IcmpError, WithoutHopsLeftIsDropped) {
             WEIR_DROP_TTL);
 }
 
+TEST_P(IcmpError, ADroppedOneIsToldAsItCame) {
+  const Packet quoted = eth() / ip(cast().node, cast().outside) / udp(62000, 53);
+  bed().from_pod(kLinkA, eth() / ip(cast().pod_a, cast().outside) / udp(62000, 53));
+  const Outcome out = bed().from_nic(eth() / ip(cast().router, cast().node).ttl(1) /
+                                     time_exceeded(family()) / quote(quoted));
+  EXPECT_EQ(out.reason(), WEIR_DROP_TTL);
+  EXPECT_EQ(from_abi(out.event(WEIR_EVENT_DROP)->dst), cast().node);
+}
+
 WEIR_BOTH_FAMILIES(IcmpError);
 
 }  // namespace
