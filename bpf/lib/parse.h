@@ -173,6 +173,8 @@ static __always_inline enum weir_drop parse(struct __sk_buff* skb, struct packet
   pkt->length = skb->len > ETH_HLEN ? skb->len - ETH_HLEN : 0;
   pkt->largest = pkt->length;
   metric_add(pkt, WEIR_OUTCOME_IN);
+  /* The kernel keeps a VLAN tag beside the packet and would send it on with it, into any VLAN. */
+  if (skb->vlan_present) return WEIR_DROP_UNSUPPORTED_L3;
   const __be16 protocol = skb->protocol;
   enum weir_drop bad = WEIR_DROP_UNSUPPORTED_L3;
   if (protocol == bpf_htons(ETH_P_IP)) bad = parse_ipv4(skb, pkt);
