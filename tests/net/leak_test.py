@@ -144,6 +144,10 @@ def pods_come_and_go(lab):
                  f"{descriptors(node)} descriptors to be {open_before}", 10)
 
 
+def programs():
+    return {one["id"] for one in json.loads(run("bpftool", "-j", "prog").stdout)}
+
+
 def ends(lab):
     ids = {number for node in lab.nodes for number in node.attached().values()}
     with claim("SIGTERM ends an agent; the programs stay on their links"):
@@ -157,8 +161,7 @@ def ends(lab):
             run("umount", node.bpffs)
             node.remove()
         lab.net.remove()
-        left = lambda: ids & {one["id"] for one in json.loads(run("bpftool", "-j", "prog").stdout)}
-        wait_for(lambda: not left(), f"programs {left()} to end")
+        wait_for(lambda: not ids & programs(), f"programs {ids & programs()} to end")
 
 
 def main():

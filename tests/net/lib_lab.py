@@ -50,6 +50,10 @@ def equal(found, wanted, what=""):
     assert found == wanted, f"{what} found {found!r}, wanted {wanted!r}"
 
 
+def raw_bytes(digits):
+    return bytes(int(digit, 16) for digit in digits)
+
+
 def finish(least=1):
     """REQUIRES: all claims are through. Fewer than `least` of them is a failure of the test."""
     if checked < least:
@@ -201,7 +205,8 @@ class Node(Namespace, Agent):
     def launch(self, *arguments):
         with open(self.log, "a") as log:
             self.process = subprocess.Popen(self.command(*arguments), stdout=log, stderr=log,
-                                            stdin=subprocess.DEVNULL, preexec_fn=lib_net.die_with_parent)
+                                            stdin=subprocess.DEVNULL,
+                                            preexec_fn=lib_net.die_with_parent)
 
     def start(self, *arguments):
         arguments = arguments or self.lab.arguments
@@ -233,8 +238,7 @@ class Node(Namespace, Agent):
         """All of a pinned map: key bytes -> value bytes."""
         pin = next(path for path in self.bpffs.rglob(name))
         rows = json.loads(run("bpftool", "-j", "map", "dump", "pinned", pin).stdout)
-        raw = lambda digits: bytes(int(digit, 16) for digit in digits)
-        return {raw(row["key"]): raw(row["value"]) for row in rows if "key" in row}
+        return {raw_bytes(row["key"]): raw_bytes(row["value"]) for row in rows if "key" in row}
 
     def attached(self):
         """Pinned link -> id of the program behind it."""

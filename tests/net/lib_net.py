@@ -131,7 +131,7 @@ def received_ttl(sock):
     raise AssertionError("no TTL came with the datagram")
 
 
-# --- packets by hand --------------------------------------------------------------------------------
+# --- packets by hand -----------------------------------------------------------------------------
 
 def checksum(data):
     data += b"\0" * (len(data) % 2)
@@ -207,7 +207,7 @@ def next_icmp(sock, family, wanted, what, patience=PATIENCE):
     raise AssertionError(f"waited {patience} s for {what}")
 
 
-# --- the agent's API --------------------------------------------------------------------------------
+# --- the agent's API -----------------------------------------------------------------------------
 
 class UnixConnection(http.client.HTTPConnection):
     def __init__(self, path):

@@ -21,7 +21,7 @@ TUNNEL_PORT = 8472
 CLAIMS = 2 * 26 + 3
 
 
-# --- TTL --------------------------------------------------------------------------------------------
+# --- TTL -----------------------------------------------------------------------------------------
 
 def ttl_there(client, server, family, target):
     """TTL of a datagram sent with 64, as it arrives."""
@@ -63,7 +63,7 @@ def ttl(lab, family, a1, a2, b1):
         equal(exceeded(a1, family, FAR[family], 2), GATEWAY[family], "router")
 
 
-# --- errors -----------------------------------------------------------------------------------------
+# --- errors --------------------------------------------------------------------------------------
 
 def refused(client, family, target, kind):
     """Nobody listens there: the client learns it."""
@@ -88,7 +88,7 @@ def closed_ports(lab, family, a1, a2, b1):
             refused(client, family, target[family], socket.SOCK_STREAM)
 
 
-# --- path MTU ---------------------------------------------------------------------------------------
+# --- path MTU ------------------------------------------------------------------------------------
 
 def make_far(lab):
     """A host behind the gateway, over a link with a smaller MTU."""
@@ -150,7 +150,7 @@ def path_mtu(family, a1, far):
         tcp_through(a1, far, family, FAR[family], 1 << 20)
 
 
-# --- forged packets ---------------------------------------------------------------------------------
+# --- forged packets ------------------------------------------------------------------------------
 
 def dropped(node, hook, reason, action, **wanted):
     """The action costs a packet for that reason; the flow says who sent it. Its flow line."""
@@ -223,7 +223,7 @@ def by_tunnel(lab, family, a1, a2, b1):
                 source={"pod": "a2"})
 
 
-# --- translated ports -------------------------------------------------------------------------------
+# --- translated ports ----------------------------------------------------------------------------
 
 def echo(one, other):
     one.sendall(b"to")

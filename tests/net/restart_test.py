@@ -21,7 +21,7 @@ ROUNDS = 20
 CLAIMS = 31
 
 
-# --- what the tables say ------------------------------------------------------------------------------
+# --- what the tables say -------------------------------------------------------------------------
 
 def v6(family, address):
     raw = lib_net.packed(family, address)
@@ -70,7 +70,7 @@ def answers(client, pod):
             wait_for(echoed, f"{pod.pod} to answer at {address}", 5)
 
 
-# --- adoption under traffic ---------------------------------------------------------------------------
+# --- adoption under traffic ----------------------------------------------------------------------
 
 def ways(lab, pods, outside=True):
     a1, a2, b1 = pods
@@ -133,7 +133,7 @@ def adoption(lab, pods):
         no_loss(result)
 
 
-# --- kill at random moments ---------------------------------------------------------------------------
+# --- kill at random moments ----------------------------------------------------------------------
 
 class Churn:
     """Pods that come and go on one node while its agent dies, as a runtime makes them do."""
@@ -237,7 +237,7 @@ def del_while_away(lab):
         wait_for(lambda: remains(node) == before, f"{remains(node)} to be {before}", 5)
 
 
-# --- changed settings ---------------------------------------------------------------------------------
+# --- changed settings ----------------------------------------------------------------------------
 
 def source_outside(lab, pod, family=4):
     with lib_net.datagrams(lab.net, family, WORLD[family]) as server, \
@@ -285,7 +285,7 @@ def changed_settings(lab, pods):
         no_loss(traffic.end())
 
 
-# --- agents that cannot start -------------------------------------------------------------------------
+# --- agents that cannot start --------------------------------------------------------------------
 
 def touched(lab, node):
     return {"links": sorted(node.links()), "pins": node.pins(), "programs": node.attached(),
