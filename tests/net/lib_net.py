@@ -192,7 +192,7 @@ def echo_request(family, identifier, payload, sequence=1):
 
 
 def next_icmp(sock, family, wanted, what, patience=PATIENCE):
-    """The next ICMP message (type, code, identifier, payload) that `wanted` takes; and its sender."""
+    """The next ICMP message (type, code, identifier, payload) that `wanted` takes; its sender."""
     deadline = time.monotonic() + patience
     while time.monotonic() < deadline:
         sock.settimeout(max(0.01, deadline - time.monotonic()))

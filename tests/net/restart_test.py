@@ -29,7 +29,7 @@ def v6(family, address):
 
 
 def counted(node, family, one, other):
-    """Packets of a TCP connection by both ends, as abi/conntrack.h lays them out; None: no entry."""
+    """Packets of a TCP connection by both ends, laid out by abi/conntrack.h; None: no entry."""
     ends = sorted((v6(family, host), port) for host, port in (one, other))
     for key, value in node.map("weir_ct").items():
         ports = struct.unpack("!HH", key[32:36])
