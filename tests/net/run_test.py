@@ -79,6 +79,7 @@ def wrong_words_are_refused():
 def main():
     if CLUSTER.exists():
         raise SystemExit(f"a local cluster is up: {CLUSTER}")
+    subprocess.run([ROOT / "tools" / "build", "release", "programs"], check=True)
     for step in (wrong_words_are_refused, ends_by_itself, interrupted_while_it_comes_up,
                  interrupted_while_it_shows_flows, a_second_one_is_refused):
         started = time.monotonic()
