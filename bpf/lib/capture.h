@@ -1,6 +1,7 @@
 #pragma once
 
 #include "abi/capture.h"
+#include "abi/drops.h"
 #include "lib/packet.h"
 #include "lib/state.h"
 

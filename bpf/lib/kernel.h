@@ -1,18 +1,22 @@
 /* What the programs need of the kernel: helpers, headers of the wire, return codes of TCX. */
 #pragma once
 
+#include <stdbool.h>
+#include <stddef.h>
+
+/* libbpf's headers need the kernel's types before them. */
+/* clang-format off */
+#include <linux/types.h>
 #include <asm-generic/errno-base.h>
-#include <bpf/bpf_core_read.h>
-#include <bpf/bpf_endian.h>
-#include <bpf/bpf_helpers.h>
 #include <linux/bpf.h>
 #include <linux/if_ether.h>
 #include <linux/in.h>
 #include <linux/ip.h>
 #include <linux/ipv6.h>
-#include <linux/types.h>
-#include <stdbool.h>
-#include <stddef.h>
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_helpers.h>
+/* clang-format on */
 
 #include "abi/settings.h"
 

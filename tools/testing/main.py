@@ -1,5 +1,6 @@
 """./test [KIND [PATTERN]]: runs the tests of all kinds, or of one; PATTERN is a regular expression
-that the test's name must contain. KIND: lint, unit, compile, packet, net, fuzz.
+that the test's name must contain. KIND: lint, unit, compile, packet, net, fuzz; and tidy, which only
+runs when it is named: clang-tidy takes a quarter of an hour on two cores.
 
 The last line is `N passed, N failed, N skipped`; the exit status is 0 when none failed."""
 
@@ -19,9 +20,11 @@ from result import FAILED, Result, Tally, show
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 KINDS = ("lint", "unit", "compile", "packet", "net", "fuzz")
+NAMED_KINDS = (*KINDS, "tidy")
 # kind -> preset and targets that must be built for it
 BUILDS = {
     "lint": ("dev", ["skeletons"]),
+    "tidy": ("dev", ["skeletons"]),
     "unit": ("dev", ["tests_unit"]),
     "compile": ("dev", ["tests_compile"]),
     "packet": ("release", ["tests_packet"]),
@@ -32,7 +35,7 @@ BUILDS = {
 
 def main():
     arguments = sys.argv[1:]
-    if len(arguments) > 2 or (arguments and arguments[0] not in KINDS):
+    if len(arguments) > 2 or (arguments and arguments[0] not in NAMED_KINDS):
         print(__doc__)
         return 0 if arguments and arguments[0] in ("-h", "--help") else 2
     kinds = arguments[:1] or KINDS
@@ -88,8 +91,8 @@ def build(kind):
 
 def tests_of(kind, pattern):
     """The results of a kind's tests, one by one."""
-    if kind == "lint":
-        yield from scripts.run_lints(chosen(lints(), pattern), ROOT)
+    if kind in ("lint", "tidy"):
+        yield from scripts.run_lints(chosen(lints(kind), pattern), ROOT)
         return
     preset = BUILDS[kind][0]
     jobs = 1 if kind == "net" else os.cpu_count()
@@ -100,8 +103,11 @@ def tests_of(kind, pattern):
         yield from scripts.run_scripts(chosen(net_scripts(), pattern), ROOT, logs)
 
 
-def lints():
-    return sorted([*ROOT.glob("tools/check_*"), *ROOT.glob("tools/tests/*_test.*")])
+def lints(kind):
+    tidy = ROOT / "tools" / "check_tidy"
+    if kind == "tidy":
+        return [tidy]
+    return sorted({*ROOT.glob("tools/check_*"), *ROOT.glob("tools/tests/*_test.*")} - {tidy})
 
 
 def net_scripts():
