@@ -71,6 +71,8 @@ def begin():
     if os.geteuid() != 0:
         print("skipped: needs root")
         sys.exit(SKIP)
+    if not os.path.ismount("/run/netns"):  # `ip netns add` makes it one; it ends after all else
+        atexit.register(run, "umount", "/run/netns", check=False)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     signal.signal(signal.SIGINT, lambda *_: sys.exit(130))
 
