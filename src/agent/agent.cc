@@ -36,7 +36,16 @@ int duplicate(int fd) { return dup(fd); }
 
 Agent::Agent(AgentOptions options)
     : options_(std::move(options)),
-      flows_([this](const Address& address) -> const Name& { return names_.find(address); }) {}
+      flows_([this](const Address& address) -> const Name& { return names_.find(address); },
+             FlowRecorder::kHistory, WallClock(),
+             [this](std::uint32_t ifindex) { return pod_behind(ifindex); }) {}
+
+const Name* Agent::pod_behind(std::uint32_t ifindex) const {
+  for (const auto& [handle, endpoint] : store_.snapshot().endpoints) {
+    if (endpoint.host_ifindex == ifindex) return &names_.find(endpoint.addresses.front());
+  }
+  return nullptr;
+}
 
 Agent::~Agent() { sweeper_.join(); }
 

@@ -78,6 +78,7 @@ class Agent final : public Sink, public EndpointSink, public api::Backend {
   Result<void> refresh_uplinks();
   PodLinkOptions link_options() const;
   void forget_stale_pins();
+  const Name* pod_behind(std::uint32_t ifindex) const;
   void check_ports();
 
   void watch_source();

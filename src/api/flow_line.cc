@@ -57,6 +57,16 @@ void take_story(const json& line, Flow& flow) {
     const auto& reason = line.at("drop_reason").at("name").get_ref<const std::string&>();
     flow.reason = parse_drop(reason).value_or(UINT8_MAX);
     flow.length = line.value("length", 0U);
+    if (line.contains("sent_by")) {
+      const json& sender = line.at("sent_by");
+      flow.sent_by = std::make_shared<const Name>(Name{
+          .kind = NameKind::kPod,
+          .namespace_ = sender.value("namespace", ""),
+          .pod = sender.value("pod", ""),
+          .workload = sender.value("workload", ""),
+          .node = sender.value("node", ""),
+      });
+    }
     return;
   }
   line.at("packets").get_to(flow.packets);

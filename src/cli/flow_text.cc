@@ -71,6 +71,11 @@ std::string translation_text(const Flow& flow) {
   return fmt::format(", as {}", end_text(end));
 }
 
+std::string sender_text(const Flow& flow) {
+  if (!flow.sent_by) return "";
+  return fmt::format(", sent by {}/{}", flow.sent_by->namespace_, flow.sent_by->pod);
+}
+
 std::string story(const Flow& flow) {
   switch (flow.type) {
     case FlowType::kNew:
@@ -84,8 +89,8 @@ std::string story(const Flow& flow) {
     case FlowType::kEnded:
       return traffic_text(flow) + (flow.replied ? "" : ", no answer");
     case FlowType::kDropped:
-      return fmt::format("{} ({}, at {})", drop_text(flow.reason), drop_name(flow.reason),
-                         hook_name(flow.hook));
+      return fmt::format("{} ({}, at {}){}", drop_text(flow.reason), drop_name(flow.reason),
+                         hook_name(flow.hook), sender_text(flow));
   }
   return "";
 }

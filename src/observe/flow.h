@@ -55,6 +55,8 @@ struct Flow {
   bool replied = false;       // kEnded: the responder has spoken
   FlowEnd source;
   FlowEnd destination;
+  // Drops: the pod whose link the packet came by, where its source address says somebody else.
+  std::shared_ptr<const Name> sent_by;
   Address nat_address;  // the source after translation; zero: none
   std::uint16_t nat_port = 0;
   std::optional<Icmp> icmp;

@@ -19,10 +19,16 @@ bool either_end(const Flow& flow, auto claim) {
   return claim(flow.source) || claim(flow.destination);
 }
 
-bool is_pod(const FlowEnd& end, const ObjectKey& wanted) {
-  if (!end.name || end.name->kind != NameKind::kPod) return false;
-  if (!wanted.namespace_.empty() && end.name->namespace_ != wanted.namespace_) return false;
-  return end.name->pod == wanted.name || end.name->workload == wanted.name;
+// Either end, or who really sent a packet with another's address.
+bool anybody(const Flow& flow, auto claim) {
+  const auto named = [&](const std::shared_ptr<const Name>& name) { return name && claim(*name); };
+  return named(flow.source.name) || named(flow.destination.name) || named(flow.sent_by);
+}
+
+bool is_pod(const Name& name, const ObjectKey& wanted) {
+  if (name.kind != NameKind::kPod) return false;
+  if (!wanted.namespace_.empty() && name.namespace_ != wanted.namespace_) return false;
+  return name.pod == wanted.name || name.workload == wanted.name;
 }
 
 bool is_background(const Flow& flow) {
@@ -98,12 +104,10 @@ bool FlowFilter::matches(const Flow& flow) const {
                 }) &&
          any_of(namespaces,
                 [&](const std::string& wanted) {
-                  return either_end(flow, [&](const FlowEnd& end) {
-                    return end.name && end.name->namespace_ == wanted;
-                  });
+                  return anybody(flow, [&](const Name& name) { return name.namespace_ == wanted; });
                 }) &&
          any_of(pods, [&](const ObjectKey& pod) {
-           return either_end(flow, [&](const FlowEnd& end) { return is_pod(end, pod); });
+           return anybody(flow, [&](const Name& name) { return is_pod(name, pod); });
          });
 }
 

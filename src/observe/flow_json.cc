@@ -151,6 +151,13 @@ void append_story(std::string& out, const Flow& flow) {
     append_field(out, R"(,"text":)", drop_text(flow.reason));
     out += R"(},"length":)";
     append_number(out, flow.length);
+    if (flow.sent_by) {
+      append_field(out, R"(,"sent_by":{"namespace":)", flow.sent_by->namespace_);
+      append_field(out, R"(,"pod":)", flow.sent_by->pod);
+      append_field(out, R"(,"workload":)", flow.sent_by->workload);
+      append_field(out, R"(,"node":)", flow.sent_by->node);
+      out += '}';
+    }
     return;
   }
   append_pair(out, R"(,"packets":[)", flow.packets[0], flow.packets[1]);

@@ -44,8 +44,12 @@ std::uint64_t FlowCounts::forwarded() const {
          by_type[WEIR_EVENT_ENDED];
 }
 
-FlowRecorder::FlowRecorder(NameOf name_of, std::size_t history, WallClock clock)
-    : name_of_(std::move(name_of)), clock_(std::move(clock)), capacity_(history) {}
+FlowRecorder::FlowRecorder(NameOf name_of, std::size_t history, WallClock clock,
+                           LinkNameOf link_name_of)
+    : name_of_(std::move(name_of)),
+      link_name_of_(std::move(link_name_of)),
+      clock_(std::move(clock)),
+      capacity_(history) {}
 
 void FlowRecorder::on_event(std::span<const std::byte> event) {
   auto flow = decode_event(event);
@@ -56,12 +60,22 @@ void FlowRecorder::on_event(std::span<const std::byte> event) {
   flow->time_ns = clock_.wall_ns(static_cast<std::uint64_t>(flow->time_ns));
   flow->source.name = name(flow->source.address);
   flow->destination.name = name(flow->destination.address);
+  name_sender(*flow);
   count(*flow);
   for (const auto& weak : subscribers_) {
     const auto subscriber = weak.lock();  // holds it: a listener may end its own subscription
     if (subscriber && subscriber->filter.matches(*flow)) subscriber->listener(*flow);
   }
   record(std::move(*flow));
+}
+
+// A forged source address would name an innocent pod.
+void FlowRecorder::name_sender(Flow& flow) const {
+  if (flow.type != FlowType::kDropped || flow.hook != WEIR_HOOK_FROM_POD || !link_name_of_) return;
+  const Name* sender = link_name_of_(flow.ifindex);
+  if (sender != nullptr && *sender != *flow.source.name) {
+    flow.sent_by = std::make_shared<const Name>(*sender);
+  }
 }
 
 void FlowRecorder::count(const Flow& flow) {

@@ -33,9 +33,12 @@ class FlowRecorder {
  public:
   using Listener = std::function<void(const Flow&)>;
   using NameOf = std::function<const Name&(const Address&)>;
+  // Of the pod at the other end of a link of this node; null: no pod's.
+  using LinkNameOf = std::function<const Name*(std::uint32_t ifindex)>;
   static constexpr std::size_t kHistory = 8192;
 
-  explicit FlowRecorder(NameOf name_of, std::size_t history = kHistory, WallClock clock = {});
+  explicit FlowRecorder(NameOf name_of, std::size_t history = kHistory, WallClock clock = {},
+                        LinkNameOf link_name_of = {});
   FlowRecorder(const FlowRecorder&) = delete;
   FlowRecorder& operator=(const FlowRecorder&) = delete;
 
@@ -57,8 +60,10 @@ class FlowRecorder {
   struct Subscriber;
   void record(Flow flow);
   void count(const Flow& flow);
+  void name_sender(Flow& flow) const;
 
   NameOf name_of_;
+  LinkNameOf link_name_of_;
   WallClock clock_;
   std::vector<Flow> ring_;
   std::size_t capacity_;

@@ -39,6 +39,33 @@ TEST(FlowRecorder, NamesBothEndsAndGivesWallTime) {
   });
 }
 
+TEST(FlowRecorder, ADropNamesWhoReallySentIt) {
+  const Name mallory{NameKind::kPod, "shop", "mallory", "", "n0"};
+  FlowRecorder recorder(fixture::name_of, 3, fixture::clock(),
+                        [&](std::uint32_t ifindex) { return ifindex == 7 ? &mallory : nullptr; });
+  feed(recorder, {.type = WEIR_EVENT_NEW});
+  feed(recorder, {.type = WEIR_EVENT_DROP, .reason = WEIR_DROP_SPOOFED});
+  FlowFilter filter;
+  ASSERT_TRUE(filter.add("pod", "shop/mallory"));
+  int seen = 0;
+  recorder.last(3, filter, [&](const Flow& flow) {
+    ++seen;
+    EXPECT_EQ(flow.type, FlowType::kDropped);
+    EXPECT_EQ(flow.source.name->pod, "cart-7d9-x2x");
+    ASSERT_TRUE(flow.sent_by);
+    EXPECT_EQ(flow.sent_by->pod, "mallory");
+  });
+  EXPECT_EQ(seen, 1);
+}
+
+TEST(FlowRecorder, WhoSendsWithItsOwnAddressIsNamedOnce) {
+  FlowRecorder recorder(fixture::name_of, 3, fixture::clock(), [](std::uint32_t) {
+    return &fixture::name_of(*Address::parse("10.244.0.5"));
+  });
+  feed(recorder, {.type = WEIR_EVENT_DROP, .reason = WEIR_DROP_POD_UNKNOWN});
+  recorder.last(1, {}, [](const Flow& flow) { EXPECT_FALSE(flow.sent_by); });
+}
+
 TEST(FlowRecorder, AFlowKeepsTheNameOfItsTime) {
   Name name{NameKind::kPod, "shop", "old", "w", "n0"};
   FlowRecorder recorder([&](const Address&) -> const Name& { return name; });

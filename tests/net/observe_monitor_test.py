@@ -173,6 +173,7 @@ def drops(weir, lab, cart, payment):
         equal(drop["verdict"], "dropped")
         equal(drop["hook"], "from_pod")
         equal(drop["destination"]["pod"], "payment")
+        equal(drop["sent_by"]["pod"], "cart")
         assert drop["drop_reason"]["text"], drop
         text = weir("monitor", "--last", 1, "--verdict", "dropped", "--address", SPOOFED).stdout
         assert "✗ dropped" in text and "(SPOOFED, at from_pod)" in text, text
