@@ -62,9 +62,11 @@ def below(folder):
 
 
 def mounts():
+    """But for /run/netns, which the first `ip netns add` on a machine makes, and its namespaces,
+    which are looked at by name."""
     text = Path("/proc/self/mountinfo").read_text()
     points = {line.split()[4] for line in text.splitlines()}
-    return {point for point in points if not point.startswith("/run/netns/")}
+    return {point for point in points if not f"{point}/".startswith("/run/netns/")}
 
 
 def bpffs():
