@@ -383,5 +383,5 @@ static __always_inline int connect(struct __sk_buff* skb, struct packet* pkt, bo
   }
   ct = connect_entry(skb, pkt, ct, &bad);
   if (!ct) return drop(skb, pkt, bad);
-  return deliver(skb, pkt, ct, there, ingress);
+  return deliver(skb, pkt, ct, ct_id(&pkt->key), there, ingress);
 }

@@ -6,19 +6,24 @@
 
 #define FIB_TRUST_SECONDS 10 /* a DIRECT path is asked for again after that, agent or not */
 
+/* id: ct_id(&pkt->key). */
 static __always_inline int deliver(struct __sk_buff* skb, struct packet* pkt, struct weir_ct* ct,
-                                   const struct weir_ct_path* path, bool ingress) {
+                                   __u64 id, const struct weir_ct_path* path, bool ingress) {
   const __u32 nat = READ_ONCE(ct->flags) & (WEIR_CT_NAT | WEIR_CT_NAT_REPLY);
   if (stack_answers(pkt, path, ingress)) {
     /* The stack would take a translated answer for its own. */
     if (nat & WEIR_CT_NAT_REPLY) return drop(skb, pkt, WEIR_DROP_TTL);
     return to_stack(skb, pkt);
   }
-  struct weir_addr nat_addr = ct->nat_addr;
-  const __be16 nat_port = ct->nat_port;
+  struct weir_addr nat_addr = {};
+  __be16 nat_port = 0;
+  if (nat) { /* else a cold cache line is not touched */
+    nat_addr = ct->nat_addr;
+    nat_port = ct->nat_port;
+  }
   barrier();
   /* Nor may flags and translation be those of another key that got the element meanwhile. */
-  if (READ_ONCE(ct->id) != ct_id(&pkt->key)) return drop(skb, pkt, WEIR_DROP_RACE);
+  if (READ_ONCE(ct->id) != id) return drop(skb, pkt, WEIR_DROP_RACE);
   ct_account(pkt, ct);
   if (nat && !nat_apply(skb, pkt, nat & WEIR_CT_NAT, &nat_addr, nat_port))
     return drop(skb, pkt, WEIR_DROP_REWRITE);
@@ -68,7 +73,7 @@ static __always_inline int established(struct __sk_buff* skb, struct packet* pkt
     }
     const enum weir_drop bad = source_check(pkt, ct, &path);
     if (bad) return drop(skb, pkt, bad);
-    return deliver(skb, pkt, ct, &path, ingress);
+    return deliver(skb, pkt, ct, id, &path, ingress);
   }
   return drop(skb, pkt, WEIR_DROP_RACE);
 }
