@@ -73,8 +73,9 @@ def sources_of(tree, path):
 
 
 def check_each(tree, name, paths, command_of, salt):
-    """Runs command_of(path) for each path, as many at once as there are processors, and gives the
-    outputs of those that failed. What passed is remembered by the contents of all its sources."""
+    """Runs command_of(path) for each path, as many at once as there are processors. Prints the
+    outputs of those that failed, as they come, and gives their paths. What passed is remembered by
+    the contents of all its sources."""
     cache = Path.home() / ".cache" / "weir" / "lint" / name
     cache.mkdir(parents=True, exist_ok=True)
 
@@ -89,14 +90,15 @@ def check_each(tree, name, paths, command_of, salt):
         done = subprocess.run(command_of(path), cwd=tree, capture_output=True, text=True,
                               errors="replace", check=False)
         if done.returncode:
-            return f"{path}:\n{done.stdout}{done.stderr}".rstrip()
+            print(f"{path}:\n{done.stdout}{done.stderr}".rstrip(), flush=True)
+            return path
         mark.touch()
         return None
 
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-        faults = [fault for fault in pool.map(check, paths) if fault]
+        failed = [path for path in pool.map(check, paths) if path]
     forget_old(cache)
-    return faults
+    return failed
 
 
 def forget_old(cache, days=30):
@@ -111,6 +113,7 @@ def output_of(*command):
 
 def finish(faults):
     """Prints the faults and ends the script."""
+    faults = list(faults)
     for fault in faults:
         print(fault)
     sys.exit(1 if faults else 0)
