@@ -63,6 +63,8 @@ Result<std::unique_ptr<Dataplane>> Dataplane::open(const std::string& bpffs,
                   plane->devices_[ifindex] = device;
                 })));
   plane->stop_capture();  // of an agent that died in one
+  // Or between its writes and their epoch: the tables would look right, and old entries fresh.
+  plane->state_.bump_epoch();
   return plane;
 }
 
@@ -73,8 +75,8 @@ Result<void> Dataplane::apply(const Entries& entries) {
   for (const auto& [cidr, route] : entries.routes) routes[to_abi(cidr)] = route;
   bool changed = false;
   const auto version = static_cast<std::uint32_t>(state_.epoch() + 1);
-  const auto endpoints_done = endpoints_.apply(endpoints, version, &changed);
-  const auto routes_done = routes_.apply(routes, version, &changed);
+  auto endpoints_done = endpoints_.apply(endpoints, version, &changed);
+  auto routes_done = routes_.apply(routes, version, &changed);
   if (changed) state_.bump_epoch();
   WEIR_TRY(endpoints_done);
   return routes_done;

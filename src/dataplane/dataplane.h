@@ -88,7 +88,7 @@ class Dataplane {
   // After everything has been attached: programs of earlier builds are let go.
   void forget_other_builds() { weir::forget_other_builds(paths_, programs_.build); }
 
-  Result<std::unique_ptr<RingReader>> read_events(RingReader::OnRecord on_event) {
+  Result<std::unique_ptr<RingReader>> read_events(RingReader::OnRecord on_event) const {
     return RingReader::open(maps_.events.get(), std::move(on_event));
   }
   void ask_to_wake() { state_.ask_to_wake(); }
