@@ -96,9 +96,15 @@ void Bed::fill_entries() {
   }
 }
 
+void Bed::restart() {
+  plane_.reset();
+  plane_ = need(Dataplane::open(dir_, settings_), "adopt the data plane");
+}
+
 Bed::Bed(const BedOptions& options) {
   private_mounts();
   need(enter_test_network(), "test network");
+  settings_ = options.settings;
   dir_ = mount_bpffs();
   plane_ = need(Dataplane::open(dir_, options.settings), "open the data plane");
   fill_entries();

@@ -71,6 +71,8 @@ class Bed {
   Dataplane& plane() { return *plane_; }
   Entries& entries() { return entries_; }
   void apply();  // entries()
+  // The agent has died and another one starts: it adopts what is pinned.
+  void restart();
 
   // Runs the hook's program on the frame. Test failures: the kernel refuses the run.
   Outcome run(const Arrival& arrival, const Bytes& frame);
@@ -118,6 +120,7 @@ class Bed {
   void pod(const Address& address, std::uint32_t handle, std::uint32_t ifindex, const Mac& mac);
   void fill_entries();
 
+  Settings settings_;
   std::string dir_;
   std::unique_ptr<Dataplane> plane_;
   Entries entries_;

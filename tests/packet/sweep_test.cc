@@ -1,4 +1,6 @@
 // The end of connections: idle entries leave in two passes, with exact totals.
+#include <bpf/bpf.h>
+
 #include <map>
 
 #include "harness/bed.h"
@@ -251,6 +253,21 @@ TEST_P(Move, ARemoteNodesNewAddressIsUsedAtOnce) {
   const Packet reply = eth() / ip(cast().pod_r, cast().pod_a) / tcp(80, 40000, ACK);
   EXPECT_EQ(bed().from_tunnel(cast().node_r, reply).reason(), WEIR_DROP_TUNNEL_SOURCE);
   EXPECT_EQ(bed().from_tunnel(cast().gateway, reply).verdict, kRedirect);
+}
+
+TEST_P(Move, WhatAKilledAgentWroteIsPublishedByTheNext) {
+  to_b();
+  weir_endpoint row = bed().entries().endpoints[cast().pod_b];
+  row.ifindex = kLinkSpare;
+  row.version = 1000;
+  std::copy(kMacSpare.begin(), kMacSpare.end(), row.mac);
+  const weir_addr key = to_abi(cast().pod_b);
+  ASSERT_EQ(bpf_map_update_elem(bed().pinned_map("weir_endpoint"), &key, &row, BPF_ANY), 0);
+  EXPECT_EQ(Wire::parse(to_b().frame)->dst, kMacB);  // its epoch never came
+  bed().restart();
+  bed().entries().endpoints[cast().pod_b] = row;
+  bed().apply();
+  EXPECT_EQ(Wire::parse(to_b().frame)->dst, kMacSpare);
 }
 
 WEIR_BOTH_FAMILIES(Move);
