@@ -133,7 +133,10 @@ class Reading {
     if (connected) co_return unavailable(stream.socket, connected.message());
     const auto request = request_of(stream.target);
     const auto [error, bytes] = co_await http::async_write(socket, request, kAwait);
-    if (error) co_return unavailable(stream.socket, error.message());
+    // A server that is full answers without reading, and closes: the answer is there all the same.
+    if (error && error != asio::error::broken_pipe && error != asio::error::connection_reset) {
+      co_return unavailable(stream.socket, error.message());
+    }
     co_return Result<void>();
   }
 

@@ -307,7 +307,12 @@ TEST_F(ServerTest, TooManySessionsAreTurnedAway) {
   start({.outbox_bytes = 1000, .sessions = 2});
   const Fd one = connect_raw();
   const Fd two = connect_raw();
-  EXPECT_EQ(get(path_, "/v1/version").error(), Error(Code::kUnavailable, "too many sessions"));
+  // Often enough that the server also closes before the request is written.
+  for (int i = 0; i < 200; ++i) {
+    const auto answer = get(path_, "/v1/version");
+    ASSERT_FALSE(answer);
+    ASSERT_EQ(answer.error().text(), "too many sessions") << "in round " << i;
+  }
 }
 
 TEST_F(ServerTest, AStopFdEndsReading) {
