@@ -237,10 +237,12 @@ class Node(Namespace, Agent):
                       if not path.is_dir())
 
     def map(self, name):
-        """All of a pinned map: key bytes -> value bytes."""
+        """All of a pinned map: key bytes -> value bytes. An element that goes while bpftool reads
+        has {"error": ...} as its value."""
         pin = next(path for path in self.bpffs.rglob(name))
         rows = json.loads(run("bpftool", "-j", "map", "dump", "pinned", pin).stdout)
-        return {raw_bytes(row["key"]): raw_bytes(row["value"]) for row in rows if "key" in row}
+        return {raw_bytes(row["key"]): raw_bytes(row["value"]) for row in rows
+                if "key" in row and isinstance(row["value"], list)}
 
     def attached(self):
         """Pinned link -> id of the program behind it."""
