@@ -33,7 +33,9 @@ enum weir_ct_flag {
   WEIR_CT_HOST = 128,         /* holds a port of the host's own, so that translation avoids it */
   WEIR_CT_BY_RESPONDER = 256, /* the first FIN or the RST came from the responder */
   WEIR_CT_RESET = 512,
-  WEIR_CT_SWEPT = 1024, /* DEAD by the sweep, which alone tells and deletes it */
+  WEIR_CT_SWEPT = 1024,   /* DEAD by the sweep, which alone tells and deletes it */
+  WEIR_CT_PEER_HI = 2048, /* NAT, NAT_REPLY: in the key of the peer, addr[1] is the opener's end */
+  WEIR_CT_SERVICE = 4096, /* NAT, NAT_REPLY: the opener addressed a Service */
 };
 
 #define WEIR_CT_IN_HOST 0xffffffffU /* in_ifindex: comes from this host's stack */
@@ -66,13 +68,12 @@ struct weir_ct {
   __u64 bytes[2];
   __u64 created_ns;
   __u64 replied_ns; /* 0: not yet */
-  /* translated connections: what the opener's packets (NAT) get as source, and the responder's
-   * (NAT_REPLY) as destination; and the key of the other entry */
-  struct weir_addr nat_addr;
-  __be16 nat_port;
-  __u8 pad[6];
+  /* translated connections: the key of the other entry. Its tuple is what packets of this one are
+   * rewritten to. */
   struct weir_ct_key peer;
-  __u64 spare; /* an element of the table fills whole cache lines
-                  (docs/decisions/0010-connection-key.md) */
+  __u32 service; /* weir_service.id; 0: none */
+  __u32 pad;
+  __u64 spare[3]; /* an element of the table fills whole cache lines
+                     (docs/decisions/0010-connection-key.md) */
 };
 WEIR_LAYOUT(weir_ct, 32 + 80 + 32 + 16 + 64 + 8);

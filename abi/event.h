@@ -33,7 +33,7 @@ struct weir_event {
   __u8 type;                 /* enum weir_event_type */
   __u8 hook;                 /* enum weir_hook */
   __u8 reason;               /* enum weir_drop */
-  struct weir_addr nat_addr; /* source after translation; zero: none */
+  struct weir_addr nat_addr; /* source after translation; zero: the same */
   __be16 nat_port;
   __u8 out; /* enum weir_out, of the opener's direction */
   __u8 flags;
@@ -43,5 +43,9 @@ struct weir_event {
   __u64 duration_ns;
   __u64 packets[2]; /* [0]: from the opener, [1]: from the responder */
   __u64 bytes[2];   /* counted from the IP header on */
+  struct weir_addr to_addr; /* destination after translation: the backend; zero: the same */
+  __be16 to_port;
+  __u16 pad2;
+  __u32 service; /* weir_service.id; 0: none */
 };
-WEIR_LAYOUT(weir_event, 120);
+WEIR_LAYOUT(weir_event, 144);

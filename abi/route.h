@@ -9,6 +9,7 @@ enum weir_route_kind {
   WEIR_ROUTE_HOST = 2,       /* an address of this node itself */
   WEIR_ROUTE_PODS = 3,       /* another node's pod range */
   WEIR_ROUTE_NODE = 4,       /* an address of another node */
+  WEIR_ROUTE_SERVICES = 5,   /* the range of ClusterIPs: who is not in weir_service is nobody */
 };
 
 /* Map weir_route: longest prefix over the 128-bit v4-mapped space (an IPv4 /24 has prefixlen 120).

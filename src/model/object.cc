@@ -12,6 +12,8 @@ std::string_view kind_name(Kind kind) {
       return "Pod";
     case Kind::kService:
       return "Service";
+    case Kind::kEndpointSlice:
+      return "EndpointSlice";
   }
   return "?";
 }
@@ -23,7 +25,7 @@ std::optional<Kind> parse_kind(std::string_view text) {
   return std::nullopt;
 }
 
-bool is_namespaced(Kind kind) { return kind == Kind::kPod || kind == Kind::kService; }
+bool is_namespaced(Kind kind) { return kind != Kind::kNode && kind != Kind::kNamespace; }
 
 Kind kind_of(const Object& object) { return kKinds[object.index()]; }
 

@@ -5,6 +5,7 @@
 #include <string_view>
 #include <variant>
 
+#include "model/endpoint_slice.h"
 #include "model/namespace.h"
 #include "model/node.h"
 #include "model/pod.h"
@@ -13,14 +14,15 @@
 namespace weir {
 
 // Kinds of objects that come from Kubernetes. Same order as Object's alternatives.
-enum class Kind : std::uint8_t { kNode, kNamespace, kPod, kService };
-inline constexpr Kind kKinds[] = {Kind::kNode, Kind::kNamespace, Kind::kPod, Kind::kService};
+enum class Kind : std::uint8_t { kNode, kNamespace, kPod, kService, kEndpointSlice };
+inline constexpr Kind kKinds[] = {Kind::kNode, Kind::kNamespace, Kind::kPod, Kind::kService,
+                                Kind::kEndpointSlice};
 
 std::string_view kind_name(Kind kind);
 std::optional<Kind> parse_kind(std::string_view text);
 bool is_namespaced(Kind kind);
 
-using Object = std::variant<Node, Namespace, Pod, Service>;
+using Object = std::variant<Node, Namespace, Pod, Service, EndpointSlice>;
 
 Kind kind_of(const Object& object);
 ObjectKey key_of(const Object& object);

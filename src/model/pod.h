@@ -8,6 +8,7 @@
 
 #include "base/address.h"
 #include "model/key.h"
+#include "model/service.h"
 
 namespace weir {
 
@@ -16,6 +17,16 @@ enum class PodPhase : std::uint8_t { kPending, kRunning, kSucceeded, kFailed, kU
 // As Kubernetes spells it: "Pending", "Running", ...
 std::string_view phase_name(PodPhase phase);
 std::optional<PodPhase> parse_phase(std::string_view text);
+
+// A container's port that is reached by the node's addresses, too.
+struct HostPort {
+  Protocol protocol = Protocol::kTcp;
+  std::uint16_t host_port = 0;
+  std::uint16_t port = 0;
+  Address host_ip;  // zero: any; of the family that the text said, the zero address of both
+
+  friend bool operator==(const HostPort&, const HostPort&) = default;
+};
 
 struct Pod {
   std::string namespace_;
@@ -28,6 +39,8 @@ struct Pod {
   bool ready = false;
   bool host_network = false;  // addresses are the node's
   bool terminating = false;
+  std::vector<HostPort> host_ports;  // empty for pods on the host's network
+  std::uint32_t weight = 1;          // annotation weir.dev/weight, 1 to 256: share of connections
   std::string workload;  // the Deployment, StatefulSet, ... that owns it; empty: none known
 
   ObjectKey key() const { return {namespace_, name}; }

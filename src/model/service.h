@@ -39,14 +39,46 @@ struct ServicePort {
   friend bool operator==(const ServicePort&, const ServicePort&) = default;
 };
 
+enum class TrafficPolicy : std::uint8_t { kCluster, kLocal };
+
+enum class TrafficDistribution : std::uint8_t { kNone, kPreferSameZone, kPreferSameNode };
+
+// One of status.loadBalancer.ingress that has an address. kProxy: the balancer ends connections
+// itself, so nodes do not serve the address.
+struct Ingress {
+  Address address;
+  bool proxy = false;  // ipMode: Proxy
+
+  friend bool operator==(const Ingress&, const Ingress&) = default;
+};
+
+// Fields of the API with their defaults applied.
 struct Service {
   std::string namespace_;
   std::string name;
+  std::int64_t created = 0;  // creationTimestamp, seconds since 1970; 0: not given
   Labels selector;  // empty: selects nothing
   std::vector<ServicePort> ports;
   std::vector<Address> cluster_ips;  // empty: none given yet, or headless
   bool headless = false;             // clusterIP: None
   ServiceType type = ServiceType::kClusterIp;
+  std::vector<Family> families;  // ipFamilies, in their order; empty: not said
+  std::vector<Address> external_ips;
+  std::vector<Ingress> ingress;
+  std::vector<Cidr> source_ranges;      // loadBalancerSourceRanges; empty: everybody
+  TrafficPolicy internal_policy = TrafficPolicy::kCluster;
+  TrafficPolicy external_policy = TrafficPolicy::kCluster;
+  std::uint16_t health_check_port = 0;  // healthCheckNodePort, 0: none
+  bool allocate_node_ports = true;      // allocateLoadBalancerNodePorts
+  bool publish_not_ready = false;       // publishNotReadyAddresses
+  std::uint32_t affinity_seconds = 0;   // sessionAffinity: ClientIP; 0: None
+  TrafficDistribution distribution = TrafficDistribution::kNone;
+  // Labels service.kubernetes.io/service-proxy-name or service.kubernetes.io/headless: others serve
+  // it.
+  bool other_proxy = false;
+  // Annotations of Weir, see docs/services.md.
+  bool own_node_only = false;  // weir.dev/node-local: "true"
+  bool dsr = false;            // weir.dev/forwarding: "dsr"
 
   ObjectKey key() const { return {namespace_, name}; }
   bool selects(const Labels& labels) const;
