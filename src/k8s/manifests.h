@@ -27,14 +27,17 @@ struct ContainerPort {
   std::string name;
   std::uint16_t port = 0;
   Protocol protocol = Protocol::kTcp;
+  std::uint16_t host_port = 0;  // 0: none
+  Address host_ip;              // zero: any
 
   friend bool operator==(const ContainerPort&, const ContainerPort&) = default;
 };
 
 struct Probe {
-  enum class Type : std::uint8_t { kHttpGet, kTcpSocket };
+  enum class Type : std::uint8_t { kHttpGet, kTcpSocket, kExec };
   Type type = Type::kTcpSocket;
-  std::string host;  // empty: the pod's address
+  std::vector<std::string> command;  // exec
+  std::string host;                  // empty: the pod's address
   std::uint16_t port = 0;
   std::string path = "/";                      // httpGet
   std::map<std::string, std::string> headers;  // httpGet
@@ -54,6 +57,8 @@ struct Container {
   std::vector<EnvVar> env;
   std::vector<ContainerPort> ports;
   std::optional<Probe> readiness;
+  std::vector<std::string> pre_stop;         // lifecycle.preStop.exec.command; empty: none
+  std::uint32_t pre_stop_sleep_seconds = 0;  // lifecycle.preStop.sleep
 
   friend bool operator==(const Container&, const Container&) = default;
 };
@@ -96,6 +101,22 @@ struct PodManifest {
   PodSpec spec;
 };
 
+// A number of pods, or a share of the replicas in percent.
+struct PodCount {
+  std::uint32_t number = 0;
+  bool percent = false;
+
+  friend bool operator==(const PodCount&, const PodCount&) = default;
+};
+
+struct RolloutStrategy {
+  bool recreate = false;
+  PodCount max_surge = {25, true};
+  PodCount max_unavailable = {25, true};
+
+  friend bool operator==(const RolloutStrategy&, const RolloutStrategy&) = default;
+};
+
 struct DeploymentManifest {
   Meta meta;
   std::uint32_t replicas = 1;
@@ -103,11 +124,23 @@ struct DeploymentManifest {
   Labels template_labels;  // the selector matches them
   Labels template_annotations;
   PodSpec spec;
+  RolloutStrategy strategy;
+  std::uint32_t min_ready_seconds = 0;
 };
+
+enum class FamilyPolicy : std::uint8_t { kSingleStack, kPreferDualStack, kRequireDualStack };
 
 struct ServiceManifest {
   Meta meta;
   Service service;
+  std::optional<FamilyPolicy> family_policy;  // ipFamilyPolicy
+  std::optional<Address> balancer_ip;         // loadBalancerIP
+  std::string external_name;                  // of type ExternalName
+};
+
+struct EndpointSliceManifest {
+  Meta meta;
+  EndpointSlice slice;
 };
 
 struct Manifests {
@@ -115,6 +148,7 @@ struct Manifests {
   std::vector<PodManifest> pods;
   std::vector<DeploymentManifest> deployments;
   std::vector<ServiceManifest> services;
+  std::vector<EndpointSliceManifest> slices;
 };
 
 struct ManifestsResult {
