@@ -24,7 +24,8 @@ Result<std::int64_t> parse_time(const std::string& text) {
 }
 
 NameKind parse_kind_of_name(std::string_view text) {
-  for (const NameKind kind : {NameKind::kPod, NameKind::kNode, NameKind::kOutside}) {
+  for (const NameKind kind :
+       {NameKind::kPod, NameKind::kNode, NameKind::kService, NameKind::kOutside}) {
     if (name_kind(kind) == text) return kind;
   }
   return NameKind::kUnknown;
@@ -40,6 +41,7 @@ Result<FlowEnd> parse_end(const json& end) {
       .pod = end.value("pod", ""),
       .workload = end.value("workload", ""),
       .node = end.value("node", ""),
+      .service = end.value("service", ""),
   });
   return made;
 }
@@ -93,6 +95,14 @@ Result<Flow> parse_flow(const json& line) {
   if (const auto nat = line.find("translated_source"); nat != line.end()) {
     WEIR_ASSIGN(flow.nat_address, Address::parse(nat->at("address").get<std::string>()));
     flow.nat_port = nat->value("port", std::uint16_t{0});
+  }
+  if (const auto backend = line.find("translated_destination"); backend != line.end()) {
+    WEIR_ASSIGN(flow.backend, parse_end(*backend));
+  }
+  if (const auto service = line.find("service"); service != line.end()) {
+    flow.service = std::make_shared<const ServiceName>(
+        ServiceName{service->at("namespace").get<std::string>(),
+                    service->at("name").get<std::string>(), service->value("port", "")});
   }
   if (const auto icmp = line.find("icmp"); icmp != line.end()) {
     flow.icmp = Icmp{icmp->at("type").get<std::uint8_t>(), icmp->at("code").get<std::uint8_t>()};

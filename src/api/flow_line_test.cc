@@ -25,6 +25,7 @@ TEST(FlowLine, RoundTrip) {
       fixture::flow({}),
       fixture::flow({.type = WEIR_EVENT_ESTABLISHED}),
       fixture::named(translated),
+      fixture::service_flow({.destination = "10.96.3.4", .destination_port = 80}),
       fixture::flow({.type = WEIR_EVENT_ENDED, .flags = 12}),
       fixture::flow({.type = WEIR_EVENT_DROP, .reason = WEIR_DROP_SPOOFED}),
       fixture::flow({.destination = "172.30.0.11", .destination_port = 0x0800, .protocol = 1}),

@@ -101,6 +101,10 @@ std::string address_text(const Address& address, std::uint16_t port) {
                      port);
 }
 
+std::string service_text(const ServiceName& service) {
+  return service.namespace_ + "/" + service.name;
+}
+
 std::string with_port(std::string name, std::uint16_t port) {
   return port == 0 ? name : fmt::format("{}:{}", name, port);
 }
@@ -160,6 +164,8 @@ std::string end_text(const FlowEnd& end) {
       return with_port(end.name->namespace_ + "/" + end.name->pod, end.port);
     case NameKind::kNode:
       return with_port("node " + end.name->node, end.port);
+    case NameKind::kService:
+      return with_port(end.name->namespace_ + "/" + end.name->service, end.port);
     case NameKind::kUnknown:
       return "unknown " + address_text(end.address, end.port);
     case NameKind::kOutside:
@@ -168,13 +174,21 @@ std::string end_text(const FlowEnd& end) {
   return address_text(end.address, end.port);
 }
 
+// "shop/cart (service, 10.96.3.4:80 → shop/cart-7d9-x2x:8080)"
+std::string destination_text(const Flow& flow) {
+  const std::string backend = flow.backend.address.is_zero() ? "" : " → " + end_text(flow.backend);
+  if (!flow.service) return end_text(flow.destination) + backend;
+  return fmt::format("{} (service, {}{})", service_text(*flow.service),
+                     address_text(flow.destination.address, flow.destination.port), backend);
+}
+
 std::string flow_text(const Flow& flow, std::string_view node, const FlowStyle& style) {
   const Mark mark = mark_of(flow);
   std::string out = painted(kDim, time_text(flow.time_ns), style) + "  ";
   if (style.node) out += fmt::format("{:<4} ", node);
   out +=
       painted(mark.colour, fmt::format("{} {:<11}", mark.sign, flow_type_name(flow.type)), style);
-  out += fmt::format("  {} → {}  {}", end_text(flow.source), end_text(flow.destination),
+  out += fmt::format("  {} → {}  {}", end_text(flow.source), destination_text(flow),
                      protocol_text(flow));
   const std::string told = story(flow);
   if (!told.empty()) {

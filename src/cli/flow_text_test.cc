@@ -62,6 +62,23 @@ TEST(FlowText, IcmpNodesTranslationAndIpv6) {
   EXPECT_EQ(icmp_text(58, {200, 9}), "type 200 code 9");
 }
 
+TEST(FlowText, NamesTheServiceAndTheBackendBehindIt) {
+  setenv("TZ", "UTC", 1);
+  const Flow flow = fixture::service_flow({.destination = "10.96.3.4", .destination_port = 80});
+  EXPECT_THAT(flow_text(flow, "n0", {}),
+              HasSubstr("shop/cart-7d9-x2x:41234 → shop/payment (service, 10.96.3.4:80 → "
+                        "shop/payment-5f6-abc:8080)  TCP"));
+  Flow dropped = fixture::flow({.type = WEIR_EVENT_DROP,
+                                .destination = "fd00:96::4",
+                                .destination_port = 80,
+                                .reason = WEIR_DROP_SERVICE_NO_BACKEND});
+  dropped.service = flow.service;
+  EXPECT_THAT(
+      flow_text(dropped, "n0", {}),
+      HasSubstr("→ shop/payment (service, [fd00:96::4]:80)  TCP  the Service has no backend "
+                "that may be used (SERVICE_NO_BACKEND, at from_pod)"));
+}
+
 TEST(FlowText, ColoursOnlyWhenAsked) {
   const Flow flow = fixture::flow({.type = WEIR_EVENT_DROP, .reason = WEIR_DROP_SPOOFED});
   EXPECT_THAT(flow_text(flow, "n0", {.colour = true}), HasSubstr("\x1b[31m"));

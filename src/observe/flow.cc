@@ -91,6 +91,9 @@ std::optional<Flow> decode_event(std::span<const std::byte> bytes) {
   take_ports(event, flow);
   flow.nat_address = address_of(event.nat_addr);
   flow.nat_port = ntohs(event.nat_port);
+  flow.backend.address = address_of(event.to_addr);
+  flow.backend.port = ntohs(event.to_port);
+  flow.service_id = event.service;
   flow.ifindex = event.ifindex;
   flow.length = event.length;
   flow.duration_ns = event.duration_ns;

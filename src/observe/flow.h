@@ -59,6 +59,9 @@ struct Flow {
   std::shared_ptr<const Name> sent_by;
   Address nat_address;  // the source after translation; zero: none
   std::uint16_t nat_port = 0;
+  FlowEnd backend;                             // the destination after translation; zero: none
+  std::uint32_t service_id = 0;                // weir_service.id; 0: none
+  std::shared_ptr<const ServiceName> service;  // that the source addressed; null: none
   std::optional<Icmp> icmp;
   std::uint32_t ifindex = 0;
   std::uint32_t length = 0;
@@ -71,8 +74,8 @@ struct Flow {
   }
 };
 
-// The event without names (FlowEnd::name is null) and with the time of CLOCK_MONOTONIC; nothing if
-// the bytes are no weir_event of a known type.
+// The event without names (those of ends and the Service are null) and with the time of
+// CLOCK_MONOTONIC; nothing if the bytes are no weir_event of a known type.
 std::optional<Flow> decode_event(std::span<const std::byte> bytes);
 
 // How flows are written everywhere: JSON, text, metrics, filters.

@@ -74,8 +74,25 @@ inline Flow named(const weir_event& raw) {
   for (FlowEnd* end : {&made.source, &made.destination}) {
     end->name = std::make_shared<const Name>(name_of(end->address));
   }
+  if (!made.backend.address.is_zero()) {
+    made.backend.name = std::make_shared<const Name>(name_of(made.backend.address));
+  }
   return made;
 }
 inline Flow flow(const EventSpec& spec) { return named(event(spec)); }
+
+// A connection through Service shop/payment to its pod.
+inline weir_event service_event(const EventSpec& spec) {
+  weir_event raw = event(spec);
+  raw.to_addr = addr("10.244.1.7");
+  raw.to_port = htons(8080);
+  raw.service = 3;
+  return raw;
+}
+inline Flow service_flow(const EventSpec& spec) {
+  Flow made = named(service_event(spec));
+  made.service = std::make_shared<const ServiceName>(ServiceName{"shop", "payment", "http"});
+  return made;
+}
 
 }  // namespace weir::fixture

@@ -121,10 +121,22 @@ void append_end(std::string& out, std::string_view key, const FlowEnd& end) {
   append_field(out, R"(,"pod":)", name.pod);
   append_field(out, R"(,"workload":)", name.workload);
   append_field(out, R"(,"node":)", name.node);
+  append_field(out, R"(,"service":)", name.service);
   out += '}';
 }
 
-void append_translation(std::string& out, const Flow& flow) {
+void append_service(std::string& out, const Flow& flow) {
+  if (!flow.backend.address.is_zero()) {
+    append_end(out, R"(,"translated_destination":)", flow.backend);
+  }
+  if (!flow.service) return;
+  append_field(out, R"(,"service":{"namespace":)", flow.service->namespace_);
+  append_field(out, R"(,"name":)", flow.service->name);
+  append_field(out, R"(,"port":)", flow.service->port);
+  out += '}';
+}
+
+void append_translated_source(std::string& out, const Flow& flow) {
   if (flow.nat_address.is_zero()) return;
   out += R"(,"translated_source":{)";
   append_address(out, flow.nat_address);
@@ -221,7 +233,8 @@ void append_flow_json(std::string& out, const Flow& flow, std::string_view node)
   append_what(out, flow);
   append_end(out, R"(,"source":)", flow.source);
   append_end(out, R"(,"destination":)", flow.destination);
-  append_translation(out, flow);
+  append_translated_source(out, flow);
+  append_service(out, flow);
   if (flow.icmp) {
     out += R"(,"icmp":{"type":)";
     append_number(out, flow.icmp->type);

@@ -60,6 +60,19 @@ TEST(FlowJson, ClosedEndedTranslatedAndIcmp) {
   EXPECT_FALSE(got["source"].contains("port"));
 }
 
+TEST(FlowJson, ServiceAndTheBackendBehindIt) {
+  const json got =
+      line(fixture::service_flow({.destination = "10.96.3.4", .destination_port = 80}));
+  EXPECT_EQ(got["destination"]["address"], "10.96.3.4");
+  EXPECT_EQ(got["translated_destination"], json::parse(R"({
+      "kind":"pod","address":"10.244.1.7","port":8080,"namespace":"shop","pod":"payment-5f6-abc",
+      "workload":"payment","node":"n1"})"));
+  EXPECT_EQ(got["service"], json::parse(R"({"namespace":"shop","name":"payment","port":"http"})"));
+  const json direct = line(fixture::flow({}));
+  EXPECT_FALSE(direct.contains("service"));
+  EXPECT_FALSE(direct.contains("translated_destination"));
+}
+
 TEST(FlowJson, TimesBeforeAndAroundAFullSecond) {
   for (const auto& [time, text] : std::map<std::int64_t, std::string>{
            {-1, "1969-12-31T23:59:59.999999999Z"},

@@ -60,6 +60,7 @@ void FlowRecorder::on_event(std::span<const std::byte> event) {
   flow->time_ns = clock_.wall_ns(static_cast<std::uint64_t>(flow->time_ns));
   flow->source.name = name(flow->source.address);
   flow->destination.name = name(flow->destination.address);
+  if (!flow->backend.address.is_zero()) flow->backend.name = name(flow->backend.address);
   name_sender(*flow);
   count(*flow);
   for (const auto& weak : subscribers_) {

@@ -14,6 +14,9 @@ TEST(DecodeEvent, TakesEveryField) {
   weir_event raw = fixture::event({.type = WEIR_EVENT_CLOSED, .flags = 3});
   raw.nat_addr = fixture::addr("172.30.0.10");
   raw.nat_port = htons(61000);
+  raw.to_addr = fixture::addr("10.244.1.9");
+  raw.to_port = htons(9090);
+  raw.service = 70'000;
   raw.duration_ns = 1200;
   raw.packets[1] = 9;
   raw.bytes[0] = 1000;
@@ -25,6 +28,9 @@ TEST(DecodeEvent, TakesEveryField) {
   EXPECT_EQ(flow.destination.port, 8080);
   EXPECT_EQ(flow.nat_address.to_string(), "172.30.0.10");
   EXPECT_EQ(flow.nat_port, 61000);
+  EXPECT_EQ(flow.backend.address.to_string(), "10.244.1.9");
+  EXPECT_EQ(flow.backend.port, 9090);
+  EXPECT_EQ(flow.service_id, 70'000U);
   EXPECT_EQ(flow.duration_ns, 1200U);
   EXPECT_EQ(flow.packets[1], 9U);
   EXPECT_EQ(flow.bytes[0], 1000U);

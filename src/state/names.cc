@@ -31,6 +31,8 @@ std::string_view name_kind(NameKind kind) {
       return "pod";
     case NameKind::kNode:
       return "node";
+    case NameKind::kService:
+      return "service";
     case NameKind::kOutside:
       return "outside";
     case NameKind::kUnknown:

@@ -20,11 +20,12 @@ namespace weir {
 enum class NameKind : std::uint8_t {
   kPod,
   kNode,
+  kService,  // a Service's own address, or a node's port that is a Service's
   kOutside,  // in no node's pod range
   kUnknown,  // in a node's pod range, but nobody known has it
 };
 
-std::string_view name_kind(NameKind kind);  // "pod", "node", "outside", "unknown"
+std::string_view name_kind(NameKind kind);  // "pod", "node", "service", ...
 
 // Who is behind an address. Fields that do not apply are empty.
 struct Name {
@@ -33,8 +34,18 @@ struct Name {
   std::string pod;
   std::string workload;
   std::string node;  // where the pod runs, the node itself, or whose pod range it is
+  std::string service = {};
 
   friend bool operator==(const Name&, const Name&) = default;
+};
+
+// A port of a Service.
+struct ServiceName {
+  std::string namespace_;
+  std::string name;
+  std::string port;  // the port's name, empty for a single nameless one
+
+  friend bool operator==(const ServiceName&, const ServiceName&) = default;
 };
 
 // Address -> name, kept up to date by a Store's changes. A former owner is still named for kMemory
