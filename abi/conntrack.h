@@ -36,6 +36,8 @@ enum weir_ct_flag {
   WEIR_CT_SWEPT = 1024,   /* DEAD by the sweep, which alone tells and deletes it */
   WEIR_CT_PEER_HI = 2048, /* NAT, NAT_REPLY: in the key of the peer, addr[1] is the opener's end */
   WEIR_CT_SERVICE = 4096, /* NAT, NAT_REPLY: the opener addressed a Service */
+  WEIR_CT_ON_OPENER = 8192, /* has sent more after a RST; both: the RST was none */
+  WEIR_CT_ON_RESPONDER = 16384,
 };
 
 #define WEIR_CT_IN_HOST 0xffffffffU /* in_ifindex: comes from this host's stack */

@@ -41,8 +41,8 @@ struct weir_event {
   __u32 length;  /* of the packet */
   __u32 pad;
   __u64 duration_ns;
-  __u64 packets[2]; /* [0]: from the opener, [1]: from the responder */
-  __u64 bytes[2];   /* counted from the IP header on */
+  __u64 packets[2];         /* [0]: from the opener, [1]: from the responder */
+  __u64 bytes[2];           /* counted from the IP header on */
   struct weir_addr to_addr; /* destination after translation: the backend; zero: the same */
   __be16 to_port;
   __u16 pad2;

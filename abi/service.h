@@ -36,9 +36,9 @@ enum weir_service_flag {
 /* `key` repeats the row's own key: an element may be recycled under a reader. */
 struct weir_service {
   struct weir_service_key key;
-  __u32 id;    /* of the Service port, shared by its rows; never 0 */
-  __u32 set;   /* index in weir_set */
-  __u32 flags; /* enum weir_service_flag */
+  __u32 id;         /* of the Service port, shared by its rows; never 0 */
+  __u32 set;        /* index in weir_set */
+  __u32 flags;      /* enum weir_service_flag */
   __u32 affinity_s; /* sessionAffinity ClientIP; 0: none */
   __u32 spare[3];
 };
@@ -107,7 +107,8 @@ struct weir_srcrange_key {
 };
 WEIR_LAYOUT(weir_srcrange_key, 24);
 
-/* Map weir_netns, hash: cookie of a pod's network namespace -> who that is, for the socket hooks. */
+/* Map weir_netns, hash: cookie of a pod's network namespace -> who that is, for the socket hooks.
+ */
 struct weir_netns {
   struct weir_addr v4; /* zero: none */
   struct weir_addr v6;

@@ -16,13 +16,14 @@ static __always_inline bool tunnel_source(struct __sk_buff* skb, struct packet* 
 static __always_inline int unreadable(struct __sk_buff* skb, struct packet* pkt,
                                       enum weir_drop bad) {
   if (pkt->tunnelled) return drop(skb, pkt, bad);
-  if (endpoint_lookup(&pkt->dst, &pkt->dst_ep) == ENDPOINT_NONE) return to_stack(skb, pkt);
+  if (endpoint_lookup(&pkt->dst, &pkt->to.ep) == ENDPOINT_NONE) return to_stack(skb, pkt);
   return drop(skb, pkt, bad);
 }
 
 SEC("tcx/ingress")
 int from_net(struct __sk_buff* skb) {
   const struct weir_state* state = state_get();
+  if (is_judged(skb)) return TCX_NEXT; /* from to_net: the host's own packet to itself */
   struct packet* pkt = packet_get();
   if (!state || !pkt) return TCX_DROP; /* cannot happen: array maps have their elements */
   pkt->epoch = READ_ONCE(state->epoch);

@@ -2,6 +2,7 @@
  * the map that it lives in has its element. */
 #include "lib/connect.h"
 #include "lib/icmp_error.h"
+#include "lib/reject.h"
 
 SEC("tcx/ingress")
 int ingress_CONNECT(struct __sk_buff* skb) {
@@ -29,4 +30,18 @@ int egress_ICMP_ERROR(struct __sk_buff* skb) {
   struct packet* pkt = packet_get();
   if (!pkt) return TCX_DROP; /* cannot happen */
   return icmp_error(skb, pkt, false);
+}
+
+SEC("tcx/ingress")
+int ingress_REJECT(struct __sk_buff* skb) {
+  struct packet* pkt = packet_get();
+  if (!pkt) return TCX_DROP; /* cannot happen */
+  return reject_packet(skb, pkt);
+}
+
+SEC("tcx/egress")
+int egress_REJECT(struct __sk_buff* skb) {
+  struct packet* pkt = packet_get();
+  if (!pkt) return TCX_DROP; /* cannot happen */
+  return reject_packet(skb, pkt);
 }

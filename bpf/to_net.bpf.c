@@ -1,17 +1,18 @@
 /* Hook to_net: egress of NICs and of the tunnel device. What this host itself sends; packets that
  * Weir has judged leave after one compare. */
 #include "lib/connect.h"
+#include "lib/host.h"
 
 /* The stack routes other nodes' pod ranges to the tunnel device; where to is for us to say. */
 static __always_inline int host_to_tunnel(struct __sk_buff* skb, struct packet* pkt) {
   static const __u8 link_mac[] = WEIR_LINK_MAC;
   static const __u8 tunnel_mac[] = WEIR_TUNNEL_MAC;
   if (addr_is_multicast(&pkt->dst)) return drop(skb, pkt, WEIR_DROP_LINK_MULTICAST);
-  if (!route_lookup(&pkt->dst, &pkt->dst_route) ||
-      (pkt->dst_route.kind != WEIR_ROUTE_PODS && pkt->dst_route.kind != WEIR_ROUTE_NODE) ||
-      addr_is_zero(&pkt->dst_route.node_addr))
+  if (!route_lookup(&pkt->dst, &pkt->to.route) ||
+      (pkt->to.route.kind != WEIR_ROUTE_PODS && pkt->to.route.kind != WEIR_ROUTE_NODE) ||
+      addr_is_zero(&pkt->to.route.node_addr))
     return drop(skb, pkt, WEIR_DROP_NO_ROUTE);
-  if (!tunnel_key_set(skb, &pkt->dst_route.node_addr)) return drop(skb, pkt, WEIR_DROP_ENCAP);
+  if (!tunnel_key_set(skb, &pkt->to.route.node_addr)) return drop(skb, pkt, WEIR_DROP_ENCAP);
   if (bpf_skb_store_bytes(skb, 0, tunnel_mac, ETH_ALEN, 0) ||
       bpf_skb_store_bytes(skb, ETH_ALEN, link_mac, ETH_ALEN, 0))
     return drop(skb, pkt, WEIR_DROP_REWRITE);
@@ -49,15 +50,21 @@ static __always_inline int host_to_nic(struct __sk_buff* skb, struct packet* pkt
     if (bad) return drop(skb, pkt, bad);
   }
   /* A pod's packet that the stack routed, say in fragments, would leave with the pod's address. */
-  if (cfg.masquerade && route_lookup(&pkt->src, &pkt->src_route) &&
-      pkt->src_route.kind == WEIR_ROUTE_LOCAL_PODS && !route_lookup(&pkt->dst, &pkt->dst_route))
+  if (cfg.masquerade && route_lookup(&pkt->src, &pkt->from.route) &&
+      pkt->from.route.kind == WEIR_ROUTE_LOCAL_PODS && !route_lookup(&pkt->dst, &pkt->to.route))
     return drop(skb, pkt, WEIR_DROP_NOT_TRANSLATABLE);
   return forward(skb, pkt, WEIR_OUT_DIRECT, TCX_NEXT);
 }
 
+/* The loopback link carries what this host says to itself; of that, only what names one of the
+ * node's own addresses can be for a Service. */
+static __always_inline bool stays_inside(const struct __sk_buff* skb) {
+  return skb->ifindex == LOOPBACK_IFINDEX && (!cfg.services || is_loopback_packet(skb));
+}
+
 SEC("tcx/egress")
 int to_net(struct __sk_buff* skb) {
-  if (is_judged(skb)) return TCX_NEXT;
+  if (is_judged(skb) || stays_inside(skb)) return TCX_NEXT;
   const struct weir_state* state = state_get();
   struct packet* pkt = packet_get();
   if (!state || !pkt) return TCX_DROP; /* cannot happen: array maps have their elements */
@@ -67,5 +74,7 @@ int to_net(struct __sk_buff* skb) {
   const bool tunnel = cfg.tunnel && skb->ifindex == state->tunnel_ifindex;
   if (bad && !tunnel) return to_stack(skb, pkt); /* the host's own ARP and oddities */
   if (bad) return drop(skb, pkt, bad);
+  if (cfg.services && host_meets_service(skb, pkt)) return established(skb, pkt, false);
+  if (skb->ifindex == LOOPBACK_IFINDEX) return to_stack(skb, pkt);
   return tunnel ? host_to_tunnel(skb, pkt) : host_to_nic(skb, pkt);
 }

@@ -78,6 +78,29 @@ static __always_inline struct weir_ct* ct_books(struct weir_ct* ct) {
   return books ? books : ct;
 }
 
+/* The tuple that packets of a translated entry are rewritten to. */
+static __always_inline void ct_nat(const struct weir_ct* ct, __u32 flags, struct nat* nat) {
+  const bool opener_hi = flags & WEIR_CT_PEER_HI;
+  const bool source_hi = flags & WEIR_CT_NAT ? opener_hi : !opener_hi;
+  nat->src = source_hi ? ct->peer.addr[1] : ct->peer.addr[0];
+  nat->dst = source_hi ? ct->peer.addr[0] : ct->peer.addr[1];
+  nat->src_port = source_hi ? ct->peer.port[1] : ct->peer.port[0];
+  nat->dst_port = source_hi ? ct->peer.port[0] : ct->peer.port[1];
+}
+
+/* What translation makes of an event's tuple; what stays the same is zero. */
+static __always_inline void event_fill_nat(struct weir_event* event, const struct nat* nat,
+                                           const struct weir_ct* ct) {
+  if (!addr_equal(&nat->src, &event->src) || nat->src_port != event->src_port) {
+    event->nat_addr = nat->src;
+    event->nat_port = nat->src_port;
+  }
+  if (!(ct->flags & WEIR_CT_SERVICE)) return;
+  event->to_addr = nat->dst;
+  event->to_port = nat->dst_port;
+  event->service = ct->service;
+}
+
 static __always_inline void event_fill_ct(struct weir_event* event, const struct weir_ct_key* key,
                                           const struct weir_ct* ct) {
   const __u32 flags = ct->flags;
@@ -101,14 +124,21 @@ static __always_inline void event_fill_ct(struct weir_event* event, const struct
   if (flags & WEIR_CT_CLOSED) event->flags |= WEIR_EVENT_SEEN_CLOSED;
   if (flags & WEIR_CT_REPLIED) event->flags |= WEIR_EVENT_REPLIED;
   if (!(flags & WEIR_CT_NAT)) return;
-  event->nat_addr = ct->nat_addr;
-  event->nat_port = ct->nat_port;
+  struct nat nat;
+  ct_nat(ct, flags, &nat);
+  event_fill_nat(event, &nat, ct);
   /* The responder's packets are counted in the other half. */
   const struct weir_ct* reply = ct_lookup(&ct->peer);
   if (!reply) return;
   const bool reply_hi = reply->flags & WEIR_CT_OPENER_HI;
   event->packets[1] += reply_hi ? reply->packets[0] : reply->packets[1];
   event->bytes[1] += reply_hi ? reply->bytes[0] : reply->bytes[1];
+}
+
+/* The other entry of a translated connection. */
+static __always_inline struct weir_ct* ct_half(struct weir_ct* ct) {
+  if (!(READ_ONCE(ct->flags) & (WEIR_CT_NAT | WEIR_CT_NAT_REPLY))) return NULL;
+  return ct_lookup(&ct->peer);
 }
 
 /* The key of the books: this packet's own, or the peer's. */
@@ -151,9 +181,24 @@ static __always_inline void ct_closing(const struct packet* pkt, struct weir_ct*
     add |= WEIR_CT_BY_RESPONDER;
   const __u32 flags = __sync_fetch_and_or(&books->flags, add) | add;
   if (!reset && (flags & fins) != fins) return;
-  if (books != ct) __sync_fetch_and_or(&ct->flags, WEIR_CT_CLOSED);
-  if (__sync_fetch_and_or(&books->flags, WEIR_CT_CLOSED) & WEIR_CT_CLOSED) return;
-  ct_event(pkt, ct, WEIR_EVENT_CLOSED);
+  struct weir_ct* half = ct_half(ct);
+  if (half) __sync_fetch_and_or(&half->flags, WEIR_CT_CLOSED);
+  const __u32 before = __sync_fetch_and_or(&ct->flags, WEIR_CT_CLOSED);
+  if (!(before & WEIR_CT_CLOSED)) ct_event(pkt, ct, WEIR_EVENT_CLOSED);
+}
+
+/* Both sides go on after a RST: it was out of window, or forged, and the connection lives. */
+static __always_inline void ct_outlives_reset(struct weir_ct* ct, bool from_opener) {
+  struct weir_ct* books = ct_books(ct);
+  const __u32 both = WEIR_CT_ON_OPENER | WEIR_CT_ON_RESPONDER;
+  const __u32 mine = from_opener ? WEIR_CT_ON_OPENER : WEIR_CT_ON_RESPONDER;
+  const __u32 fins = WEIR_CT_FIN_OPENER | WEIR_CT_FIN_RESPONDER;
+  const __u32 flags = __sync_fetch_and_or(&books->flags, mine) | mine;
+  if ((flags & both) != both || (flags & fins) == fins) return;
+  const __u32 over = both | WEIR_CT_RESET | WEIR_CT_CLOSED | WEIR_CT_BY_RESPONDER;
+  struct weir_ct* half = ct_half(ct);
+  if (half) __sync_fetch_and_and(&half->flags, ~over);
+  __sync_fetch_and_and(&ct->flags, ~over);
 }
 
 /* What changes in a connection's life by this packet, beyond its counts. */
@@ -161,7 +206,10 @@ SHARED int ct_transition(struct packet* pkt, struct weir_ct* ct) {
   if (!pkt || !ct) return 0;
   const bool from_opener = ct_from_opener(ct, pkt->from_hi);
   if (!from_opener && !(READ_ONCE(ct->flags) & WEIR_CT_REPLIED)) ct_replied(pkt, ct);
-  if (pkt->tcp_flags & (TCP_FIN | TCP_RST)) ct_closing(pkt, ct, from_opener);
+  if (pkt->tcp_flags & (TCP_FIN | TCP_RST))
+    ct_closing(pkt, ct, from_opener);
+  else if (READ_ONCE(ct->flags) & WEIR_CT_CLOSED)
+    ct_outlives_reset(ct, from_opener);
   return 0;
 }
 
@@ -176,6 +224,6 @@ static __always_inline void ct_account(struct packet* pkt, struct weir_ct* ct) {
     __sync_fetch_and_add(&ct->packets[0], pkt->segments);
     __sync_fetch_and_add(&ct->bytes[0], pkt->length);
   }
-  if ((pkt->tcp_flags & (TCP_FIN | TCP_RST)) || !(READ_ONCE(ct->flags) & WEIR_CT_REPLIED))
-    ct_transition(pkt, ct);
+  const __u32 life = READ_ONCE(ct->flags) & (WEIR_CT_REPLIED | WEIR_CT_CLOSED);
+  if ((pkt->tcp_flags & (TCP_FIN | TCP_RST)) || life != WEIR_CT_REPLIED) ct_transition(pkt, ct);
 }

@@ -6,27 +6,29 @@
 
 #define FIB_TRUST_SECONDS 10 /* a DIRECT path is asked for again after that, agent or not */
 
+/* No hop left, or too large for the way out. The stack tells the sender; but it would route a
+ * Service's packet elsewhere and take a translated answer for its own. */
+static __always_inline int unforwardable(struct __sk_buff* skb, struct packet* pkt, __u32 flags,
+                                         const struct weir_ct_path* path, bool ingress) {
+  const bool service = (flags & WEIR_CT_SERVICE) && (flags & WEIR_CT_NAT);
+  if (!service && !(flags & WEIR_CT_NAT_REPLY)) return to_stack(skb, pkt);
+  if (!service || pkt->ttl <= 1) return drop(skb, pkt, WEIR_DROP_TTL);
+  pkt->mtu = path->mtu;
+  return reject(skb, pkt, ingress, WEIR_DROP_TOO_BIG);
+}
+
 /* id: ct_id(&pkt->key). */
 static __always_inline int deliver(struct __sk_buff* skb, struct packet* pkt, struct weir_ct* ct,
                                    __u64 id, const struct weir_ct_path* path, bool ingress) {
-  const __u32 nat = READ_ONCE(ct->flags) & (WEIR_CT_NAT | WEIR_CT_NAT_REPLY);
-  if (stack_answers(pkt, path, ingress)) {
-    /* The stack would take a translated answer for its own. */
-    if (nat & WEIR_CT_NAT_REPLY) return drop(skb, pkt, WEIR_DROP_TTL);
-    return to_stack(skb, pkt);
-  }
-  struct weir_addr nat_addr = {};
-  __be16 nat_port = 0;
-  if (nat) { /* else a cold cache line is not touched */
-    nat_addr = ct->nat_addr;
-    nat_port = ct->nat_port;
-  }
+  const __u32 flags = READ_ONCE(ct->flags);
+  const bool translated = flags & (WEIR_CT_NAT | WEIR_CT_NAT_REPLY);
+  if (stack_answers(pkt, path, ingress)) return unforwardable(skb, pkt, flags, path, ingress);
+  if (translated) ct_nat(ct, flags, &pkt->nat); /* else a cold cache line is not touched */
   barrier();
   /* Nor may flags and translation be those of another key that got the element meanwhile. */
   if (READ_ONCE(ct->id) != id) return drop(skb, pkt, WEIR_DROP_RACE);
   ct_account(pkt, ct);
-  if (nat && !nat_apply(skb, pkt, nat & WEIR_CT_NAT, &nat_addr, nat_port))
-    return drop(skb, pkt, WEIR_DROP_REWRITE);
+  if (translated && !nat_apply(skb, pkt)) return drop(skb, pkt, WEIR_DROP_REWRITE);
   return output(skb, pkt, path, ingress);
 }
 
@@ -73,6 +75,9 @@ static __always_inline int established(struct __sk_buff* skb, struct packet* pkt
     }
     const enum weir_drop bad = source_check(pkt, ct, &path);
     if (bad) return drop(skb, pkt, bad);
+    /* A pod's link carries only what is for that pod. */
+    if (pkt->hook == WEIR_HOOK_TO_POD && path.out_ifindex != skb->ifindex)
+      return drop(skb, pkt, WEIR_DROP_POD_UNKNOWN);
     return deliver(skb, pkt, ct, id, &path, ingress);
   }
   return drop(skb, pkt, WEIR_DROP_RACE);

@@ -75,17 +75,21 @@ static __always_inline bool quoted_port(struct __sk_buff* skb, const struct pack
   return from == to || quoted_store(skb, pkt, offset, &from, &to, 2);
 }
 
-/* The error about a translated packet, as its real sender must see it. */
+/* The error about a translated packet, as its real sender must see it. pkt->nat is how packets of
+ * the error's own direction are translated; the quoted one went the other way. */
 static __always_inline bool error_translate(struct __sk_buff* skb, struct packet* pkt,
-                                            const struct quoted* q, const struct weir_ct* ct) {
-  struct weir_addr to = ct->nat_addr;
-  const __be16 port = ct->nat_port;
-  /* NAT_REPLY: the quote was sent by the node's address, really by the pod. NAT: the quote went to
-   * the pod, really to the node's address; the pod complains with the node's address. */
-  const bool reply = READ_ONCE(ct->flags) & WEIR_CT_NAT_REPLY;
-  if (!quoted_port(skb, pkt, q, reply, port) || !quoted_address(skb, pkt, q, reply, &to))
+                                            const struct quoted* q) {
+  const struct nat nat = pkt->nat;
+  if (!quoted_port(skb, pkt, q, true, nat.dst_port) ||
+      !quoted_address(skb, pkt, q, true, &nat.dst) ||
+      (!is_icmp(q->proto) && !quoted_port(skb, pkt, q, false, nat.src_port)) ||
+      !quoted_address(skb, pkt, q, false, &nat.src))
     return false;
-  return nat_apply(skb, pkt, !reply, &to, 0);
+  /* A router's complaint keeps the router's address. */
+  if (!addr_equal(&pkt->src, &q->dst)) pkt->nat.src = pkt->src;
+  pkt->nat.src_port = pkt->src_port;
+  pkt->nat.dst_port = pkt->dst_port;
+  return nat_apply(skb, pkt);
 }
 
 static __always_inline int icmp_unrelated(struct __sk_buff* skb, const struct packet* pkt,
@@ -103,25 +107,23 @@ static __always_inline int icmp_unrelated(struct __sk_buff* skb, const struct pa
  * but nobody with the address of a pod that is not there. */
 static __always_inline enum weir_drop error_source(const struct __sk_buff* skb, struct packet* pkt,
                                                    const struct quoted* q) {
-  struct ends ends;
-  const enum weir_drop bad = ends_find(pkt, &ends);
+  const struct end* from = &pkt->from;
+  const enum weir_drop bad = end_find(&pkt->src, &pkt->from);
   if (bad) return bad;
   if (pkt->hook == WEIR_HOOK_FROM_POD) {
-    const bool own = ends.src_local && pkt->src_ep.ifindex == skb->ifindex;
+    const bool own = from->local && from->ep.ifindex == skb->ifindex;
     return own && addr_equal(&q->dst, &pkt->src) ? WEIR_DROP_NONE : WEIR_DROP_SPOOFED;
   }
-  if (pkt->tunnelled && !ends.src_local && ends.src_kind == WEIR_ROUTE_OUTSIDE)
-    return WEIR_DROP_NONE;
-  return source_check_net(pkt, &ends);
+  if (pkt->tunnelled && !from->local && from->kind == WEIR_ROUTE_OUTSIDE) return WEIR_DROP_NONE;
+  return source_check_net(pkt);
 }
 
 /* Towards the sender of the quoted packet; each half of a translated pair has one path only, the
- * one of its own packets. */
+ * one of its own packets, which the quoted one was not. */
 static __always_inline enum weir_drop error_path(const struct weir_ct* ct, __u64 id, bool quote_hi,
-                                                 bool nat, struct weir_ct_path* path) {
+                                                 struct weir_ct_path* path) {
   const __u64 epoch = READ_ONCE(ct->epoch);
-  const bool hi = nat ? !ct->path[0].set : !quote_hi;
-  if (!epoch || ct_read_path(ct, id, epoch, hi, path) != CT_GOOD) return WEIR_DROP_RACE;
+  if (!epoch || ct_read_path(ct, id, epoch, !quote_hi, path) != CT_GOOD) return WEIR_DROP_RACE;
   return WEIR_DROP_NONE;
 }
 
@@ -129,10 +131,10 @@ static __always_inline enum weir_drop error_path(const struct weir_ct* ct, __u64
 static __always_inline enum weir_drop error_follow(struct packet* pkt, const struct weir_addr* pod,
                                                    struct weir_ct_path* path) {
   if (path->out != WEIR_OUT_LOCAL) return WEIR_DROP_NONE;
-  const enum endpoint_found found = endpoint_lookup(pod, &pkt->dst_ep);
-  if (found == ENDPOINT_RACE) return WEIR_DROP_RACE;
-  if (found == ENDPOINT_NONE) return WEIR_DROP_POD_UNKNOWN;
-  path_to_endpoint(path, &pkt->dst_ep);
+  const enum weir_drop bad = end_find(pod, &pkt->to);
+  if (bad) return bad;
+  if (!pkt->to.local) return WEIR_DROP_POD_UNKNOWN;
+  path_to_endpoint(path, &pkt->to.ep);
   return WEIR_DROP_NONE;
 }
 
@@ -143,18 +145,27 @@ static __always_inline int icmp_error(struct __sk_buff* skb, struct packet* pkt,
   if (bad) return drop(skb, pkt, bad);
   const bool quote_hi = ct_key_fill(&pkt->key, &q.src, q.src_port, &q.dst, q.dst_port, q.proto);
   struct weir_ct* ct = ct_lookup(&pkt->key);
-  if (!ct || ct->id != ct_id(&pkt->key)) return icmp_unrelated(skb, pkt, ingress);
-  if (!ingress) return forward(skb, pkt, WEIR_OUT_LOCAL, TCX_NEXT);
-  const __u32 nat = READ_ONCE(ct->flags) & (WEIR_CT_NAT | WEIR_CT_NAT_REPLY);
+  const __u64 id = ct_id(&pkt->key);
+  if (!ct || READ_ONCE(ct->id) != id) return icmp_unrelated(skb, pkt, ingress);
+  const __u32 flags = READ_ONCE(ct->flags);
+  const bool translated = flags & (WEIR_CT_NAT | WEIR_CT_NAT_REPLY);
   struct weir_ct_path path;
-  bad = error_path(ct, ct_id(&pkt->key), quote_hi, nat, &path);
+  bad = error_path(ct, id, quote_hi, &path);
   if (bad) return drop(skb, pkt, bad);
-  if (!path.set) return icmp_unrelated(skb, pkt, ingress);
-  const struct weir_addr to = nat & WEIR_CT_NAT_REPLY ? ct->nat_addr : pkt->dst;
-  bad = error_follow(pkt, &to, &path);
-  if (bad) return drop(skb, pkt, bad);
-  if (stack_answers(pkt, &path, ingress)) return drop(skb, pkt, WEIR_DROP_TTL);
+  /* To the host or from it: only about a connection of the host. */
+  if (!path.set || (!ingress && path.in_ifindex != pkt->in))
+    return icmp_unrelated(skb, pkt, ingress);
+  struct weir_addr to = pkt->dst;
+  if (translated) {
+    ct_nat(ct, flags, &pkt->nat);
+    to = pkt->nat.dst;
+  }
+  if (ingress) {
+    bad = error_follow(pkt, &to, &path);
+    if (bad) return drop(skb, pkt, bad);
+    if (stack_answers(pkt, &path, ingress)) return drop(skb, pkt, WEIR_DROP_TTL);
+  }
   /* Last, so that what is dropped is told as it came in. */
-  if (nat && !error_translate(skb, pkt, &q, ct)) return drop(skb, pkt, WEIR_DROP_REWRITE);
+  if (translated && !error_translate(skb, pkt, &q)) return drop(skb, pkt, WEIR_DROP_REWRITE);
   return output(skb, pkt, &path, ingress);
 }

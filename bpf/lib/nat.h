@@ -49,28 +49,28 @@ static __always_inline bool nat_port(struct __sk_buff* skb, const struct packet*
          bpf_skb_store_bytes(skb, offset, &to, 2, 0) == 0;
 }
 
-/* Source (source = true) or destination becomes addr:port; pkt says afterwards what the wire says.
- */
-SHARED int nat_rewrite(struct __sk_buff* skb, struct packet* pkt, struct weir_addr* addr,
-                       __u32 port_be, __u32 source) {
-  if (!pkt || !addr) return 0;
-  const __be16 port = port_be;
+/* One end becomes addr:port, where it is not. */
+static __always_inline bool nat_end(struct __sk_buff* skb, struct packet* pkt, bool source,
+                                    const struct weir_addr* addr, __be16 port) {
   const struct weir_addr from = source ? pkt->src : pkt->dst;
-  const struct weir_addr to = *addr;
   const __be16 from_port = source ? pkt->src_port : pkt->dst_port;
-  if (!nat_port(skb, pkt, source, from_port, port) || !nat_address(skb, pkt, source, &from, &to))
-    return 0;
-  if (source) {
+  const struct weir_addr to = *addr;
+  if (!nat_port(skb, pkt, source, from_port, port)) return false;
+  /* The identifier of an echo is both ports. */
+  if (source || is_icmp(pkt->proto)) pkt->src_port = port;
+  if (!source || is_icmp(pkt->proto)) pkt->dst_port = port;
+  if (addr_equal(&from, &to)) return true;
+  if (!nat_address(skb, pkt, source, &from, &to)) return false;
+  if (source)
     pkt->src = to;
-    pkt->src_port = port;
-  } else {
+  else
     pkt->dst = to;
-    pkt->dst_port = port;
-  }
-  return 1;
+  return true;
 }
 
-static __always_inline bool nat_apply(struct __sk_buff* skb, struct packet* pkt, bool source,
-                                      struct weir_addr* addr, __be16 port) {
-  return nat_rewrite(skb, pkt, addr, port, source);
+/* The packet gets the tuple of pkt->nat; pkt says afterwards what the wire says. */
+SHARED int nat_apply(struct __sk_buff* skb, struct packet* pkt) {
+  if (!pkt) return 0;
+  return nat_end(skb, pkt, true, &pkt->nat.src, pkt->nat.src_port) &&
+         nat_end(skb, pkt, false, &pkt->nat.dst, pkt->nat.dst_port);
 }

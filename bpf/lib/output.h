@@ -15,6 +15,13 @@ static __always_inline bool is_judged(const struct __sk_buff* skb) {
   return (skb->mark & cfg.mark_mask) == cfg.mark_judged;
 }
 
+/* The link addresses alone: what this host itself sends loses no hop. */
+static __always_inline bool rewrite_l2(struct __sk_buff* skb, const __u8* dst_mac,
+                                       const __u8* src_mac) {
+  return bpf_skb_store_bytes(skb, offsetof(struct ethhdr, h_dest), dst_mac, ETH_ALEN, 0) == 0 &&
+         bpf_skb_store_bytes(skb, offsetof(struct ethhdr, h_source), src_mac, ETH_ALEN, 0) == 0;
+}
+
 /* One hop of routing, and the link addresses. */
 static __always_inline bool rewrite_l2_ttl(struct __sk_buff* skb, const struct packet* pkt,
                                            const __u8* dst_mac, const __u8* src_mac) {
@@ -68,8 +75,8 @@ static __always_inline int output_tunnel(struct __sk_buff* skb, const struct pac
   return forward(skb, pkt, WEIR_OUT_TUNNEL, bpf_redirect(path->out_ifindex, 0));
 }
 
-static __always_inline int output_direct(struct __sk_buff* skb, const struct packet* pkt,
-                                         const struct weir_ct_path* path) {
+static __always_inline int redirect_next_hop(const struct packet* pkt,
+                                             const struct weir_ct_path* path) {
   struct bpf_redir_neigh nh = {};
   const struct weir_addr* hop = addr_is_zero(&path->next_hop) ? &pkt->dst : &path->next_hop;
   if (addr_is_v4(hop)) {
@@ -79,10 +86,47 @@ static __always_inline int output_direct(struct __sk_buff* skb, const struct pac
     nh.nh_family = WEIR_AF_INET6;
     __builtin_memcpy(nh.ipv6_nh, hop, sizeof(nh.ipv6_nh));
   }
+  return bpf_redirect_neigh(path->out_ifindex, &nh, sizeof(nh), 0);
+}
+
+static __always_inline int output_direct(struct __sk_buff* skb, const struct packet* pkt,
+                                         const struct weir_ct_path* path) {
   if (!rewrite_l2_ttl(skb, pkt, NULL, NULL)) return drop(skb, pkt, WEIR_DROP_REWRITE);
   mark_judged(skb);
-  return forward(skb, pkt, WEIR_OUT_DIRECT,
-                 bpf_redirect_neigh(path->out_ifindex, &nh, sizeof(nh), 0));
+  return forward(skb, pkt, WEIR_OUT_DIRECT, redirect_next_hop(pkt, path));
+}
+
+#define LOOPBACK_IFINDEX 1
+
+/* What this host sends to a Service, or answers as its backend: the stack has routed it by the
+ * untranslated address. */
+static __always_inline int output_from_host(struct __sk_buff* skb, const struct packet* pkt,
+                                            const struct weir_ct_path* path) {
+  static const __u8 link_mac[] = WEIR_LINK_MAC;
+  static const __u8 tunnel_mac[] = WEIR_TUNNEL_MAC;
+  __u8 own_mac[ETH_ALEN];
+  mark_judged(skb);
+  switch (path->out) {
+    case WEIR_OUT_LOCAL:
+      if (!rewrite_l2(skb, path->mac, link_mac)) return drop(skb, pkt, WEIR_DROP_REWRITE);
+      return forward(skb, pkt, WEIR_OUT_LOCAL, bpf_redirect(path->out_ifindex, 0));
+    case WEIR_OUT_TUNNEL:
+      if (!tunnel_key_set(skb, &path->next_hop)) return drop(skb, pkt, WEIR_DROP_ENCAP);
+      if (!rewrite_l2(skb, tunnel_mac, link_mac)) return drop(skb, pkt, WEIR_DROP_REWRITE);
+      return forward(
+          skb, pkt, WEIR_OUT_TUNNEL,
+          skb->ifindex == path->out_ifindex ? TCX_NEXT : bpf_redirect(path->out_ifindex, 0));
+    case WEIR_OUT_DIRECT:
+      return forward(skb, pkt, WEIR_OUT_DIRECT, redirect_next_hop(pkt, path));
+    case WEIR_OUT_HOST: /* to itself: back in by the same link */
+      if (skb->ifindex == LOOPBACK_IFINDEX) return forward(skb, pkt, WEIR_OUT_HOST, TCX_NEXT);
+      if (bpf_skb_load_bytes(skb, offsetof(struct ethhdr, h_source), own_mac, ETH_ALEN) ||
+          !rewrite_l2(skb, own_mac, link_mac))
+        return drop(skb, pkt, WEIR_DROP_REWRITE);
+      return forward(skb, pkt, WEIR_OUT_HOST, bpf_redirect(skb->ifindex, BPF_F_INGRESS));
+    default:
+      return drop(skb, pkt, WEIR_DROP_NO_ROUTE);
+  }
 }
 
 /* The stack answers with ICMP: time exceeded, or the MTU of the way out. To this host: no hop. */
@@ -95,7 +139,8 @@ static __always_inline bool stack_answers(const struct packet* pkt, const struct
 /* The last step for a packet with a path. ingress is a constant of the program. */
 static __always_inline int output(struct __sk_buff* skb, const struct packet* pkt,
                                   const struct weir_ct_path* path, bool ingress) {
-  /* Egress hooks judge what the stack already sends where it belongs. */
+  if (!ingress && pkt->hook == WEIR_HOOK_TO_NET) return output_from_host(skb, pkt, path);
+  /* What the stack sends to a pod goes where it belongs already. */
   if (!ingress) return forward(skb, pkt, path->out, TCX_NEXT);
   switch (path->out) {
     case WEIR_OUT_HOST:

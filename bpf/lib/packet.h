@@ -1,8 +1,10 @@
 #pragma once
 
 #include "abi/conntrack.h"
+#include "abi/endpoint.h"
 #include "abi/hooks.h"
 #include "abi/route.h"
+#include "abi/service.h"
 #include "lib/kernel.h"
 
 enum packet_flag {
@@ -27,12 +29,34 @@ static __always_inline bool is_icmp(__u8 proto) {
 #define TCP_RST 4
 #define TCP_ACK 16
 
+enum translate {
+  TRANSLATE_NOT = 0,
+  TRANSLATE_TARGET = 1, /* a Service: the destination, and the source only if its tuple is taken */
+  TRANSLATE_SOURCE = 2, /* the source becomes this node's, with a port of the translated range */
+};
+
 /* Where a connection's packets come in and go out, as a hook has decided. */
 struct paths {
   struct weir_ct_path there; /* this packet's direction */
   struct weir_ct_path back;  /* the answer's */
-  __u8 translate;            /* leaves the cluster: the source needs the node's address */
+  __u8 translate;            /* enum translate */
   __u8 inserted;             /* this CPU made the entry, and tells */
+};
+
+/* A tuple as translation makes it. */
+struct nat {
+  struct weir_addr src;
+  struct weir_addr dst;
+  __be16 src_port;
+  __be16 dst_port;
+};
+
+/* What lies behind an address. */
+struct end {
+  struct weir_endpoint ep; /* if local */
+  struct weir_route route; /* if not */
+  __u8 local;              /* a pod of this node */
+  __u8 kind;               /* enum weir_route_kind, where not local */
 };
 
 /* What is known of the packet so far. Survives tail calls: one per CPU. */
@@ -59,15 +83,17 @@ struct packet {
   __u8 from_hi;   /* the packet goes from key.addr[1] to key.addr[0] */
   __u8 tunnelled; /* came out of the tunnel; outer_src is set */
   __u8 l4_length; /* TCP: of its header */
-  __u8 pad[3];
+  __u8 reason;    /* enum weir_drop, for the stage REJECT */
+  __u16 mtu;      /* TOO_BIG: what would fit */
   struct weir_addr outer_src;
   /* scratch of the stages, too large for the stack */
   struct weir_ct fresh;
   struct weir_ct reply;
-  struct weir_endpoint src_ep;
-  struct weir_endpoint dst_ep;
-  struct weir_route src_route;
-  struct weir_route dst_route;
+  struct end from;
+  struct end to;               /* behind nat.dst */
+  struct nat nat;              /* what the wire will say */
+  struct weir_service service; /* that the packet addresses; id 0: none */
+  struct weir_backend backend;
   struct weir_ct_key reply_key;
   struct paths paths;
 };

@@ -74,7 +74,8 @@ struct service_client {
   bool in_cluster;
 };
 
-/* Copies the row of `key`; false: there is none. A recycled element shows a foreign key: once more. */
+/* Copies the row of `key`; false: there is none. A recycled element shows a foreign key: once more.
+ */
 static __always_inline bool service_row(const struct weir_service_key* key,
                                         struct weir_service* out) {
   for (int i = 0; i < 2; i++) {
@@ -146,23 +147,24 @@ static __always_inline bool backend_at(__u32 index, __u32 set, struct weir_backe
 #define SERVICE_SEARCH 21 /* halvings of the largest extent */
 
 /* Is addr:port in the set? Its extent is sorted by address, then port. */
-static __always_inline bool service_has_backend(__u32 set, const struct weir_addr* addr,
-                                                __be16 port) {
+SHARED int service_has_backend(__u32 set, const struct weir_addr* addr, __u32 port_be) {
+  if (!addr) return 0;
+  const __be16 port = port_be;
   const struct weir_set extent = service_set(set);
   __u32 low = 0, high = extent.count;
   for (int i = 0; i < SERVICE_SEARCH && low < high; i++) {
     const __u32 middle = low + (high - low) / 2;
     struct weir_backend backend;
-    if (!backend_at(extent.offset + middle, set, &backend)) return false;
+    if (!backend_at(extent.offset + middle, set, &backend)) return 0;
     int order = addr_compare(&backend.addr, addr);
     if (order == 0) order = (int)bpf_ntohs(backend.port) - (int)bpf_ntohs(port);
-    if (order == 0) return true;
+    if (order == 0) return 1;
     if (order < 0)
       low = middle + 1;
     else
       high = middle;
   }
-  return false;
+  return 0;
 }
 
 static __always_inline __u32 seconds_now(void) {

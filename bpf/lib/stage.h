@@ -49,3 +49,10 @@ static __always_inline int stage_enter(struct __sk_buff* skb, struct packet* pkt
     bpf_tail_call(skb, &weir_stages_out, stage);
   return drop(skb, pkt, WEIR_DROP_NO_STAGE);
 }
+
+/* Drops the packet and tells its sender: RST, or ICMP unreachable or too big. */
+static __always_inline int reject(struct __sk_buff* skb, struct packet* pkt, bool ingress,
+                                  enum weir_drop reason) {
+  pkt->reason = reason;
+  return stage_enter(skb, pkt, ingress, WEIR_STAGE_REJECT);
+}

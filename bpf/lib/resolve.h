@@ -1,0 +1,79 @@
+/* A packet to a Service: which backend it gets, or why none. */
+#pragma once
+
+#include "lib/paths.h"
+#include "lib/service.h"
+
+/* Same on every node: chosen by what the client sends. */
+static __always_inline __u32 ring_hash(const struct packet* pkt) {
+  __u64 hash = pkt->src.word[0] ^ (__u64)pkt->src.word[3] << 32;
+  hash = (hash ^ pkt->src.word[1] ^ (__u64)pkt->src.word[2] << 32) * 0xff51afd7ed558ccdULL;
+  hash ^= hash >> 33;
+  hash ^= pkt->dst.word[3] ^ (__u64)pkt->dst.word[1] << 32;
+  hash ^= (__u64)pkt->src_port << 48 | (__u64)pkt->dst_port << 16 | pkt->proto;
+  hash *= 0xc4ceb9fe1a85ec53ULL;
+  return (__u32)(hash >> 32);
+}
+
+/* Pods, nodes and this host. */
+static __always_inline bool from_cluster(const struct packet* pkt) {
+  return pkt->hook != WEIR_HOOK_FROM_NET || end_is_node_side(&pkt->from);
+}
+
+static __always_inline enum weir_drop resolve_backend(struct packet* pkt) {
+  const struct weir_service* service = &pkt->service;
+  const bool in_cluster = from_cluster(pkt);
+  struct weir_addr client = pkt->src;
+  if (!service_admits(service, &client)) return WEIR_DROP_SERVICE_SOURCE;
+  /* Of this node's addresses the kernel may have chosen any. */
+  if (!pkt->from.local && pkt->from.kind == WEIR_ROUTE_HOST) client = (struct weir_addr){};
+  const struct service_client of = {
+      .addr = &client, .hash = ring_hash(pkt), .in_cluster = in_cluster};
+  if (!service_select(service, &of, &pkt->backend))
+    return service->flags & WEIR_SERVICE_LOCAL ? WEIR_DROP_SERVICE_NO_LOCAL
+                                               : WEIR_DROP_SERVICE_NO_BACKEND;
+  pkt->nat.dst = pkt->backend.addr;
+  pkt->nat.dst_port = pkt->backend.port;
+  return WEIR_DROP_NONE;
+}
+
+static __always_inline bool has_ports(const struct packet* pkt) {
+  return pkt->proto == IPPROTO_TCP || pkt->proto == IPPROTO_UDP || pkt->proto == IPPROTO_SCTP;
+}
+
+/* A new connection: pkt->nat.dst becomes a backend, if this is a Service's address. pkt->to says
+ * what lies behind nat.dst. An enum weir_drop. */
+SHARED int resolve(struct packet* pkt) {
+  if (!pkt) return WEIR_DROP_RACE;
+  const bool in_cluster = from_cluster(pkt);
+  bool found = has_ports(pkt) &&
+               service_find(&pkt->dst, pkt->dst_port, pkt->proto, false, in_cluster, &pkt->service);
+  if (!found) {
+    const enum weir_drop bad = end_find(&pkt->dst, &pkt->to);
+    if (bad || pkt->to.local) return bad;
+    if (pkt->to.kind == WEIR_ROUTE_SERVICES)
+      return service_has_other_ports(&pkt->dst) ? WEIR_DROP_SERVICE_NO_PORT
+                                                : WEIR_DROP_SERVICE_UNKNOWN;
+    if (pkt->to.kind != WEIR_ROUTE_HOST || !has_ports(pkt)) return bad;
+    struct weir_addr any = addr_any(&pkt->dst);
+    found = service_find(&any, pkt->dst_port, pkt->proto, false, in_cluster, &pkt->service);
+    if (!found) {
+      pkt->service.id = 0;
+      return bad;
+    }
+  }
+  const enum weir_drop bad = resolve_backend(pkt);
+  return bad ? bad : end_find(&pkt->nat.dst, &pkt->to);
+}
+
+/* The opener speaks to a backend that its Service has let go. TCP keeps it, as with kube-proxy. */
+SHARED int backend_left(struct packet* pkt, struct weir_ct* ct) {
+  if (!pkt || !ct) return 0;
+  const __u32 flags = READ_ONCE(ct->flags);
+  if (!(flags & WEIR_CT_NAT) || !(flags & WEIR_CT_SERVICE) || pkt->proto == IPPROTO_TCP) return 0;
+  ct_nat(ct, flags, &pkt->nat);
+  const bool in_cluster = from_cluster(pkt);
+  if (!service_find(&pkt->dst, pkt->dst_port, pkt->proto, true, in_cluster, &pkt->service))
+    return 1;
+  return !service_has_backend(pkt->service.set, &pkt->nat.dst, pkt->nat.dst_port);
+}
