@@ -90,6 +90,7 @@ void Bed::fill_entries() {
     pod(cast.pod_a, 1, kLinkA, kMacA);
     pod(cast.pod_b, 2, kLinkB, kMacB);
     entries_.routes[cast.pods] = route(WEIR_ROUTE_LOCAL_PODS);
+    entries_.routes[cast.services] = route(WEIR_ROUTE_SERVICES);
     entries_.routes[cast.pods_r] = route(WEIR_ROUTE_PODS, cast.node_r);
     entries_.routes[Cidr(cast.node, full)] = route(WEIR_ROUTE_HOST);
     entries_.routes[Cidr(cast.node_r, full)] = route(WEIR_ROUTE_NODE, cast.node_r);
@@ -114,6 +115,8 @@ Bed::Bed(const BedOptions& options) {
     uplink.v4 = to_abi(cast_of(Family::kIpv4).node);
     uplink.v6 = to_abi(cast_of(Family::kIpv6).node);
   }
+  tunnel.v4 = uplink.v4;
+  tunnel.v6 = uplink.v6;
   uplink.mtu = options.uplink_mtu;
   tunnel.mtu = options.uplink_mtu - 50;
   need(plane_->set_devices({{kUplink, uplink}, {kTunnel, tunnel}},
@@ -186,11 +189,13 @@ Outcome Bed::run(const Arrival& arrival, const Bytes& frame) {
 int Bed::run_fast(int program, std::uint32_t ifindex, const Bytes& in, Bytes& out) const {
   __sk_buff ctx{};
   ctx.ifindex = ifindex;
+  out.resize(in.size() + 128);  // an answer may be longer
   LIBBPF_OPTS(bpf_test_run_opts, options, .data_in = in.data(), .data_out = out.data(),
               .data_size_in = static_cast<__u32>(in.size()),
               .data_size_out = static_cast<__u32>(out.size()), .ctx_in = &ctx,
               .ctx_size_in = sizeof ctx, .repeat = 1);
   if (const int err = bpf_prog_test_run_opts(program, &options); err != 0) return err - 1000;
+  out.resize(options.data_size_out);
   return static_cast<int>(options.retval);
 }
 

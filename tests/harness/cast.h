@@ -36,7 +36,11 @@ struct Cast {
   Address outside, outside_2;
   Address router;  // somewhere on the way
   Address multicast;
-  Cidr pods, pods_r;
+  Address vip, vip_2;  // ClusterIPs
+  Address vip_unused;  // in the range of ClusterIPs, no Service's
+  Address balancer;    // of a load balancer outside the cluster
+  Address hairpin;     // what a pod sees that reaches itself through a Service
+  Cidr pods, pods_r, services;
 
   bool v4() const { return family == Family::kIpv4; }
 };
@@ -58,8 +62,14 @@ inline const Cast& cast_of(Family family) {
       .outside_2 = addr("198.51.100.8"),
       .router = addr("203.0.113.1"),
       .multicast = addr("224.0.0.251"),
+      .vip = addr("10.96.0.10"),
+      .vip_2 = addr("10.96.0.11"),
+      .vip_unused = addr("10.96.0.99"),
+      .balancer = addr("203.0.113.80"),
+      .hairpin = addr("169.254.1.1"),
       .pods = Cidr::parse("10.244.1.0/24").value(),
       .pods_r = Cidr::parse("10.244.2.0/24").value(),
+      .services = Cidr::parse("10.96.0.0/16").value(),
   };
   static const Cast v6 = {
       .family = Family::kIpv6,
@@ -75,8 +85,14 @@ inline const Cast& cast_of(Family family) {
       .outside_2 = addr("2001:db8:99::8"),
       .router = addr("2001:db8:1::1"),
       .multicast = addr("ff02::fb"),
+      .vip = addr("fd00:96::10"),
+      .vip_2 = addr("fd00:96::11"),
+      .vip_unused = addr("fd00:96::99"),
+      .balancer = addr("2001:db8:80::80"),
+      .hairpin = addr("fe80::1"),
       .pods = Cidr::parse("fd00:244:1::/64").value(),
       .pods_r = Cidr::parse("fd00:244:2::/64").value(),
+      .services = Cidr::parse("fd00:96::/112").value(),
   };
   return family == Family::kIpv4 ? v4 : v6;
 }

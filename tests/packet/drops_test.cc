@@ -35,6 +35,13 @@ constexpr Row kRows[] = {
     {WEIR_DROP_REWRITE, nullptr, "the helpers fail only without memory for a clone"},
     {WEIR_DROP_ENCAP, nullptr, "bpf_skb_set_tunnel_key fails only without memory"},
     {WEIR_DROP_TUNNEL_FORBIDDEN, "Tunnel.PodsMayNotSpeakToATunnelPort", ""},
+    {WEIR_DROP_SERVICE_NO_BACKEND, "ServiceRefused.WithoutBackendsTcpIsReset", ""},
+    {WEIR_DROP_SERVICE_NO_LOCAL, "ServiceRefused.WithoutLocalBackendsOutsideIsDropped", ""},
+    {WEIR_DROP_SERVICE_NO_PORT, "ServiceRefused.AnotherPortOfAClusterIpIsRefused", ""},
+    {WEIR_DROP_SERVICE_UNKNOWN, "ServiceRefused.AnUnusedAddressOfTheRangeIsDropped", ""},
+    {WEIR_DROP_SERVICE_SOURCE, "ServiceRefused.OnlyClientsOfTheSourceRangesAreServed", ""},
+    {WEIR_DROP_BACKEND_GONE, "ServiceRefused.TcpToABackendThatIsGoneIsReset", ""},
+    {WEIR_DROP_TOO_BIG, "ServiceRefused.WhatIsTooBigForTheTunnelIsSaid", ""},
     {WEIR_DROP_ICMP_UNRELATED, "IcmpError.AboutNothingKnownIsUnrelated", ""},
 };
 

@@ -5,7 +5,7 @@
 #include <chrono>
 #include <random>
 
-#include "harness/bed.h"
+#include "harness/services.h"
 
 namespace weir {
 namespace {
@@ -31,7 +31,7 @@ std::vector<Bytes> Fuzz::corpus() const {
   std::vector<Bytes> frames;
   const auto add = [&](const Packet& packet) { frames.push_back(packet.bytes()); };
   for (const Address& dst :
-       {c.pod_b, c.pod_r, c.outside, c.node, c.node_r, c.pod_gone, c.multicast}) {
+       {c.pod_b, c.pod_r, c.outside, c.node, c.node_r, c.pod_gone, c.multicast, c.vip}) {
     add(eth() / ip(c.pod_a, dst) / tcp(62000, 80, SYN));
     add(eth() / ip(c.pod_a, dst) / tcp(62000, 80, FIN | ACK) / payload(40));
     add(eth() / ip(c.pod_a, dst) / udp(62001, 53) / payload(20));
@@ -47,6 +47,8 @@ std::vector<Bytes> Fuzz::corpus() const {
   add(eth() / ip(c.router, c.node) / time_exceeded(GetParam()) /
       quote(eth() / ip(c.node, c.outside) / udp(62001, 53)));
   add(eth() / ip(c.node, c.pod_a) / tcp(40000, 80, SYN));
+  add(eth() / ip(c.node, c.vip) / tcp(40000, 80, SYN));
+  add(eth() / ip(c.node, c.vip) / udp(40000, 53));
   if (!c.v4()) {
     add(eth() / ip(c.pod_a, c.pod_b) / Extension{0, Bytes(6)} / Extension{60, Bytes(14)} /
         Extension{43, Bytes(6)} / udp(62004, 53));
@@ -99,11 +101,24 @@ bool is_multicast(const Wire& wire) {
   return bytes[12] >> 4 == 14 || (bytes[12] & bytes[13] & bytes[14] & bytes[15]) == 255;
 }
 
+// What is told to the sender of a packet that was refused.
+bool is_answer(const Wire& before, const Wire& after) {
+  const bool error = after.icmp_type == (after.version == 4 ? 3 : 1);
+  return after.ip_src == before.ip_dst && after.ip_dst == before.ip_src &&
+         ((after.tcp_flags & RST) != 0 || error);
+}
+
 // What a redirected packet keeps: one hop less, and checksums that were right stay right.
-testing::AssertionResult sane(const Bytes& in, const Bytes& out) {
+testing::AssertionResult sane(const Bytes& in, const Bytes& out, bool from_host) {
   const auto before = Wire::parse(in);
   const auto after = Wire::parse(out);
   if (!before || !after) return testing::AssertionSuccess();
+  if (is_answer(*before, *after)) {
+    return after->ip_checksum_ok && after->l4_checksum_ok
+               ? testing::AssertionSuccess()
+               : testing::AssertionFailure() << "checksum of an answer " << describe(out);
+  }
+  if (from_host) return testing::AssertionSuccess();
   if (after->ttl != before->ttl - 1) return testing::AssertionFailure() << "hop limit";
   if (before->ip_checksum_ok && !after->ip_checksum_ok)
     return testing::AssertionFailure() << "IP checksum broken";
@@ -114,6 +129,11 @@ testing::AssertionResult sane(const Bytes& in, const Bytes& out) {
 
 TEST_P(Fuzz, NothingForbiddenEverHappens) {
   const std::vector<Bytes> frames = corpus();
+  const Address vip4 = cast_of(Family::kIpv4).vip, vip6 = cast_of(Family::kIpv6).vip;
+  TestServices services(bed());
+  services.add(
+      {.vip = cast().vip, .port = 80, .backends = {{cast().pod_b, 80}, {cast().pod_r, 9}}});
+  services.add({.vip = cast().vip, .port = 53, .proto = 17, .backends = {}});
   for (const Bytes& frame : frames) bed().from_pod(kLinkA, frame);  // some connections to hit
   const auto& [pod_a4, pod_a6] =
       std::pair(cast_of(Family::kIpv4).pod_a, cast_of(Family::kIpv6).pod_a);
@@ -143,7 +163,7 @@ TEST_P(Fuzz, NothingForbiddenEverHappens) {
       SCOPED_TRACE(describe(in) + " at hook " + std::to_string(meeting.hook) + ", run " +
                    std::to_string(runs) + fmt::format("\n{:02x}", fmt::join(in, "")));
       if (verdict == kRedirect) {
-        EXPECT_TRUE(sane(in, out));
+        EXPECT_TRUE(sane(in, out, meeting.hook == WEIR_HOOK_TO_NET));
       } else {
         EXPECT_EQ(in, out) << "only what is sent on is rewritten";
       }
@@ -158,8 +178,12 @@ TEST_P(Fuzz, NothingForbiddenEverHappens) {
           EXPECT_FALSE(cast_of(family).pods_r.contains(wire->ip_src)) << "a pod by the NIC";
         }
       }
-      if (meeting.hook == WEIR_HOOK_TO_POD || meeting.hook == WEIR_HOOK_TO_NET) {
-        EXPECT_NE(verdict, kRedirect) << "an egress hook only lets pass";
+      if (meeting.hook == WEIR_HOOK_TO_POD) {
+        EXPECT_NE(verdict, kRedirect) << "only lets pass";
+      }
+      if (meeting.hook == WEIR_HOOK_TO_NET && verdict == kRedirect) {
+        ASSERT_TRUE(wire);
+        EXPECT_TRUE(wire->ip_dst == vip4 || wire->ip_dst == vip6) << "redirects but to a Service";
       }
     }
     if (runs % 1024 == 0) bed().drain();

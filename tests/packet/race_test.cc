@@ -140,7 +140,7 @@ TEST_P(Race, RecycledConnectionsAreNeverTakenForAnothers) {
         weir_ct foreign = own;
         foreign.id = 0x1111111111111111ULL + i;
         foreign.flags = WEIR_CT_NAT;
-        foreign.nat_addr = to_abi(cast().outside_2);
+        foreign.peer.addr[0] = foreign.peer.addr[1] = to_abi(cast().outside_2);
         for (weir_ct_path& path : foreign.path) {
           path.out_ifindex = 9999;
           std::memset(path.mac, 0x66, sizeof path.mac);

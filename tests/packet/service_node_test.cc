@@ -1,0 +1,262 @@
+// Services at a node's own addresses and at those of load balancers; and the node itself as client
+// and as backend.
+#include "harness/services.h"
+
+namespace weir {
+namespace {
+
+constexpr std::uint16_t kNodePort = 30080;
+constexpr std::uint32_t kLoopback = 1;
+
+class ServiceNode : public PacketTest {
+ protected:
+  void SetUp() override {
+    PacketTest::SetUp();
+    services_ = std::make_unique<TestServices>(bed());
+  }
+  TestServices& services() { return *services_; }
+  std::uint32_t node_port(std::vector<TestServices::Backend> backends, std::uint32_t flags = 0,
+                          int proto = 6) {
+    return services().add({.vip = TestServices::any(GetParam()),
+                           .port = kNodePort,
+                           .proto = proto,
+                           .backends = std::move(backends),
+                           .flags = WEIR_SERVICE_EXTERNAL | flags});
+  }
+  std::uint32_t cluster_ip(std::vector<TestServices::Backend> backends) {
+    return services().add({.vip = cast().vip, .port = 80, .backends = std::move(backends)});
+  }
+  Outcome knock(const auto& l4) {
+    return bed().from_nic(eth(kMacOther, kMacOther) / ip(cast().outside, cast().node) / l4);
+  }
+  Outcome host(const Address& to, const auto& l4) {
+    return bed().to_nic(eth(kMacOther, kMacLink) / ip(cast().node, to) / l4);
+  }
+  Outcome loopback(const Address& from, const Address& to, const auto& l4) {
+    return bed().run({.hook = WEIR_HOOK_TO_NET, .ifindex = kLoopback},
+                     eth(Mac{}, Mac{}) / ip(from, to) / l4);
+  }
+  std::uint16_t source_port(const Outcome& out) {
+    const auto wire = Wire::parse(out.frame);
+    return wire ? wire->src_port.value_or(0) : 0;
+  }
+
+  std::unique_ptr<TestServices> services_;
+};
+
+TEST_P(ServiceNode, FromOutsideToAPodOfThisNodeTheClientsAddressIsKept) {
+  node_port({{cast().pod_a, 8080}});
+  const Outcome request = knock(tcp(40000, kNodePort, SYN));
+  EXPECT_EQ(request.verdict, kRedirect);
+  EXPECT_TRUE(same_packet(
+      request.frame,
+      eth(kMacA, kMacLink) / ip(cast().outside, cast().pod_a).ttl(63) / tcp(40000, 8080, SYN)));
+  const Outcome reply = bed().from_pod(
+      kLinkA, eth() / ip(cast().pod_a, cast().outside) / tcp(8080, 40000, SYN | ACK));
+  EXPECT_EQ(reply.verdict, kRedirect);
+  EXPECT_TRUE(same_packet(reply.frame, eth() / ip(cast().node, cast().outside).ttl(63) /
+                                           tcp(kNodePort, 40000, SYN | ACK)));
+}
+
+TEST_P(ServiceNode, FromOutsideToAnotherNodeTheAnswersComeBackHere) {
+  node_port({{cast().pod_r, 8080}});
+  const Outcome request = knock(tcp(40000, kNodePort, SYN));
+  EXPECT_EQ(request.events.at(0).out, WEIR_OUT_TUNNEL);
+  const std::uint16_t port = source_port(request);
+  EXPECT_GE(port, 61000);
+  EXPECT_TRUE(same_packet(
+      request.frame,
+      eth(kMacTunnel, kMacLink) / ip(cast().node, cast().pod_r).ttl(63) / tcp(port, 8080, SYN)));
+  const Outcome reply = bed().from_tunnel(
+      cast().node_r, eth() / ip(cast().pod_r, cast().node) / tcp(8080, port, SYN | ACK));
+  EXPECT_EQ(reply.verdict, kRedirect);
+  EXPECT_TRUE(same_packet(reply.frame, eth() / ip(cast().node, cast().outside).ttl(63) /
+                                           tcp(kNodePort, 40000, SYN | ACK)));
+  services().publish();
+  EXPECT_EQ(source_port(knock(tcp(40000, kNodePort, ACK))), port);
+  EXPECT_EQ(
+      bed()
+          .from_tunnel(cast().node_r, eth() / ip(cast().pod_r, cast().node) / tcp(8080, port, ACK))
+          .verdict,
+      kRedirect);
+}
+
+TEST_P(ServiceNode, ALoadBalancersAddressIsServed) {
+  services().add({.vip = cast().balancer,
+                  .port = 443,
+                  .backends = {{cast().pod_a, 8443}},
+                  .flags = WEIR_SERVICE_EXTERNAL});
+  const Outcome request = bed().from_nic(eth(kMacOther, kMacOther) /
+                                         ip(cast().outside, cast().balancer) / tcp(1, 443, SYN));
+  EXPECT_EQ(Wire::parse(request.frame)->ip_dst, cast().pod_a);
+  const Outcome reply =
+      bed().from_pod(kLinkA, eth() / ip(cast().pod_a, cast().outside) / tcp(8443, 1, SYN | ACK));
+  EXPECT_EQ(Wire::parse(reply.frame)->ip_src, cast().balancer);
+  const Outcome pods =
+      bed().from_pod(kLinkB, eth() / ip(cast().pod_b, cast().balancer) / tcp(2, 443, SYN));
+  EXPECT_EQ(Wire::parse(pods.frame)->ip_dst, cast().pod_a);
+  EXPECT_EQ(Wire::parse(pods.frame)->ip_src, cast().pod_b);
+}
+
+TEST_P(ServiceNode, APodReachesItsNodesPort) {
+  node_port({{cast().pod_b, 8080}});
+  const Outcome request =
+      bed().from_pod(kLinkA, eth() / ip(cast().pod_a, cast().node) / tcp(40000, kNodePort, SYN));
+  EXPECT_TRUE(same_packet(
+      request.frame,
+      eth(kMacB, kMacLink) / ip(cast().pod_a, cast().pod_b).ttl(63) / tcp(40000, 8080, SYN)));
+}
+
+TEST_P(ServiceNode, APodOfAnotherNodeReachesThisNodesPort) {
+  node_port({{cast().pod_r2, 8080}});
+  const Outcome request = bed().from_tunnel(
+      cast().node_r, eth() / ip(cast().pod_r, cast().node) / tcp(40000, kNodePort, SYN));
+  EXPECT_EQ(request.verdict, kRedirect);
+  const std::uint16_t port = source_port(request);
+  EXPECT_EQ(Wire::parse(request.frame)->ip_src, cast().node);
+  const Outcome reply = bed().from_tunnel(
+      cast().node_r, eth() / ip(cast().pod_r2, cast().node) / tcp(8080, port, SYN | ACK));
+  EXPECT_TRUE(
+      same_packet(reply.frame, eth(kMacTunnel, kMacLink) / ip(cast().node, cast().pod_r).ttl(63) /
+                                   tcp(kNodePort, 40000, SYN | ACK)));
+}
+
+TEST_P(ServiceNode, OtherPortsOfTheNodeAreTheStacks) {
+  node_port({{cast().pod_a, 8080}});
+  EXPECT_EQ(knock(tcp(40000, 22, SYN)).verdict, kNext);
+  EXPECT_EQ(knock(udp(40000, kNodePort)).verdict, kNext);
+}
+
+TEST_P(ServiceNode, ABackendOnTheHostsNetworkIsReachedFromOutside) {
+  node_port({{cast().node, 9100}});
+  const Outcome request = knock(tcp(40000, kNodePort, SYN));
+  EXPECT_EQ(request.verdict, kNext);
+  EXPECT_TRUE(same_packet(
+      request.frame,
+      eth(kMacOther, kMacOther) / ip(cast().outside, cast().node) / tcp(40000, 9100, SYN)));
+  const Outcome reply = host(cast().outside, tcp(9100, 40000, SYN | ACK));
+  EXPECT_EQ(Wire::parse(reply.frame)->src_port, kNodePort);
+  EXPECT_EQ(Wire::parse(reply.frame)->ip_src, cast().node);
+}
+
+TEST_P(ServiceNode, ABackendOnTheHostsNetworkIsReachedFromAPod) {
+  cluster_ip({{cast().node, 9100}});
+  const Outcome request =
+      bed().from_pod(kLinkA, eth() / ip(cast().pod_a, cast().vip) / tcp(40000, 80, SYN));
+  EXPECT_EQ(request.verdict, kNext);
+  EXPECT_TRUE(
+      same_packet(request.frame, eth() / ip(cast().pod_a, cast().node) / tcp(40000, 9100, SYN)));
+  const Outcome reply = bed().to_pod(
+      kLinkA, eth(kMacA, kMacLink) / ip(cast().node, cast().pod_a) / tcp(9100, 40000, SYN | ACK));
+  EXPECT_TRUE(same_packet(reply.frame, eth(kMacA, kMacLink) / ip(cast().vip, cast().pod_a) /
+                                           tcp(80, 40000, SYN | ACK)));
+}
+
+TEST_P(ServiceNode, TheHostReachesAPodOfItsOwn) {
+  cluster_ip({{cast().pod_a, 8080}});
+  const Outcome request = host(cast().vip, tcp(40000, 80, SYN));
+  EXPECT_EQ(request.verdict, kRedirect);
+  EXPECT_EQ(request.mark & kMarkMask, kMarkJudged);
+  EXPECT_TRUE(same_packet(
+      request.frame, eth(kMacA, kMacLink) / ip(cast().node, cast().pod_a) / tcp(40000, 8080, SYN)));
+  const Outcome reply =
+      bed().from_pod(kLinkA, eth() / ip(cast().pod_a, cast().node) / tcp(8080, 40000, SYN | ACK));
+  EXPECT_EQ(reply.verdict, kNext);
+  EXPECT_TRUE(
+      same_packet(reply.frame, eth() / ip(cast().vip, cast().node) / tcp(80, 40000, SYN | ACK)));
+}
+
+TEST_P(ServiceNode, TheHostReachesAPodOfAnotherNode) {
+  cluster_ip({{cast().pod_r, 8080}});
+  const Outcome request = host(cast().vip, tcp(40000, 80, SYN));
+  EXPECT_EQ(request.verdict, kRedirect);
+  EXPECT_EQ(Wire::parse(request.frame)->ip_dst, cast().pod_r);
+  EXPECT_EQ(Wire::parse(request.frame)->dst, kMacTunnel);
+  const Outcome reply = bed().from_tunnel(
+      cast().node_r, eth() / ip(cast().pod_r, cast().node) / tcp(8080, 40000, SYN | ACK));
+  EXPECT_EQ(reply.verdict, kNext);
+  EXPECT_EQ(Wire::parse(reply.frame)->ip_src, cast().vip);
+  EXPECT_EQ(Wire::parse(reply.frame)->src_port, 80);
+}
+
+TEST_P(ServiceNode, TheHostReachesItsOwnNodePort) {
+  node_port({{cast().pod_a, 8080}});
+  const Outcome request = loopback(cast().node, cast().node, tcp(40000, kNodePort, SYN));
+  EXPECT_EQ(request.verdict, kRedirect);
+  EXPECT_TRUE(same_packet(
+      request.frame, eth(kMacA, kMacLink) / ip(cast().node, cast().pod_a) / tcp(40000, 8080, SYN)));
+  const Outcome reply =
+      bed().from_pod(kLinkA, eth() / ip(cast().pod_a, cast().node) / tcp(8080, 40000, SYN | ACK));
+  EXPECT_EQ(reply.verdict, kNext);
+  EXPECT_TRUE(same_packet(reply.frame,
+                          eth() / ip(cast().node, cast().node) / tcp(kNodePort, 40000, SYN | ACK)));
+}
+
+TEST_P(ServiceNode, TheHostReachesItselfThroughAService) {
+  node_port({{cast().node, 9100}});
+  const Outcome request = loopback(cast().node, cast().node, tcp(40000, kNodePort, SYN));
+  EXPECT_EQ(request.verdict, kNext);
+  EXPECT_EQ(Wire::parse(request.frame)->dst_port, 9100);
+  const Outcome reply = loopback(cast().node, cast().node, tcp(9100, 40000, SYN | ACK));
+  EXPECT_EQ(reply.verdict, kNext);
+  EXPECT_EQ(Wire::parse(reply.frame)->src_port, kNodePort);
+}
+
+TEST_P(ServiceNode, LoopbackAddressesAreLeftAlone) {
+  node_port({{cast().pod_a, 8080}});
+  const Address self = cast().v4() ? addr("127.0.0.1") : addr("::1");
+  const Outcome out = loopback(self, self, tcp(40000, kNodePort, SYN));
+  EXPECT_EQ(out.verdict, kNext);
+  EXPECT_EQ(Wire::parse(out.frame)->dst_port, kNodePort);
+  EXPECT_EQ(bed().connections(), 0u);
+}
+
+TEST_P(ServiceNode, TheHostsOtherPacketsMakeNoEntry) {
+  node_port({{cast().pod_a, 8080}});
+  EXPECT_EQ(host(cast().outside, tcp(40000, 443, SYN)).verdict, kNext);
+  EXPECT_EQ(loopback(cast().node, cast().node, tcp(40000, 22, SYN)).verdict, kNext);
+  EXPECT_EQ(bed().connections(), 0u);
+}
+
+TEST_P(ServiceNode, ClientsInTheClusterHaveARowOfTheirOwn) {
+  node_port({{cast().pod_a, 1}}, WEIR_SERVICE_LOCAL | WEIR_SERVICE_TWO_SCOPES);
+  services().add({.vip = TestServices::any(GetParam()),
+                  .port = kNodePort,
+                  .backends = {{cast().pod_r, 2}},
+                  .flags = WEIR_SERVICE_EXTERNAL,
+                  .scope = WEIR_SCOPE_CLUSTER});
+  EXPECT_EQ(Wire::parse(knock(tcp(1, kNodePort, SYN)).frame)->dst_port, 1);
+  const Outcome pods =
+      bed().from_pod(kLinkB, eth() / ip(cast().pod_b, cast().node) / tcp(1, kNodePort, SYN));
+  EXPECT_EQ(Wire::parse(pods.frame)->dst_port, 2);
+  const Outcome remote = bed().from_tunnel(
+      cast().node_r, eth() / ip(cast().pod_r2, cast().node) / tcp(1, kNodePort, SYN));
+  EXPECT_EQ(Wire::parse(remote.frame)->dst_port, 2);
+  EXPECT_EQ(Wire::parse(loopback(cast().node, cast().node, tcp(1, kNodePort, SYN)).frame)->dst_port,
+            2);
+}
+
+TEST_P(ServiceNode, ClientsOutsideGoByTheRing) {
+  const auto id = node_port({{cast().pod_a, 1}, {cast().pod_b, 2}}, WEIR_SERVICE_RING);
+  services().set_ring(id, 1);
+  for (int i = 0; i < 20; ++i)
+    EXPECT_EQ(Wire::parse(knock(tcp(30000 + i, kNodePort, SYN)).frame)->dst_port, 2);
+}
+
+TEST_P(ServiceNode, PortsOfTranslationAreFoundAt95PercentUse) {
+  BedOptions options = small();
+  options.settings.nat_port_min = 61000;
+  options.settings.nat_port_max = 61199;
+  start(options);
+  services_ = std::make_unique<TestServices>(bed());
+  node_port({{cast().pod_r, 8080}}, 0, 17);
+  for (int i = 0; i < 190; ++i) {
+    EXPECT_EQ(knock(udp(20000 + i, kNodePort)).verdict, kRedirect) << i;
+  }
+  EXPECT_EQ(bed().connections(), 2u * 190);
+}
+
+WEIR_BOTH_FAMILIES(ServiceNode);
+
+}  // namespace
+}  // namespace weir
