@@ -186,7 +186,8 @@ void DirectorySource::deliver(const FileKey& key, const std::string& path,
   const std::size_t hash = std::hash<std::string_view>()(content);
   if (file.seen == hash) return;
   file.seen = hash;
-  auto object = parse_object(content);
+  std::vector<std::string> notes;
+  auto object = parse_object(content, &notes);
   if (!object) {
     sink_->warning(fmt::format("{}: {}; the object stays as it was", path, object.error().text()));
     return;
@@ -196,6 +197,7 @@ void DirectorySource::deliver(const FileKey& key, const std::string& path,
                                key_of(*object).to_string()));
     return;
   }
+  for (const std::string& note : notes) sink_->warning(fmt::format("{}: {}", path, note));
   file.delivered = true;
   sink_->change(Upsert{std::move(*object)});
 }

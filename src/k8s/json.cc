@@ -6,6 +6,9 @@
 
 #include <nlohmann/json.hpp>
 
+#include "k8s/kinds.h"
+#include "k8s/time.h"
+
 namespace weir {
 namespace {
 
@@ -13,7 +16,7 @@ using Json = nlohmann::ordered_json;
 
 Json base(Kind kind, const ObjectKey& key) {
   Json out;
-  out["apiVersion"] = "v1";
+  out["apiVersion"] = kind == Kind::kEndpointSlice ? "discovery.k8s.io/v1" : "v1";
   out["kind"] = kind_name(kind);
   out["metadata"]["name"] = key.name;
   if (!key.namespace_.empty()) out["metadata"]["namespace"] = key.namespace_;
@@ -47,10 +50,116 @@ Json port_json(const ServicePort& port) {
   return out;
 }
 
+std::string_view family_name(Family family) { return family == Family::kIpv4 ? "IPv4" : "IPv6"; }
+std::string_view policy_name(TrafficPolicy policy) {
+  return policy == TrafficPolicy::kLocal ? "Local" : "Cluster";
+}
+
+void put_metadata(Json& metadata, const Service& service) {
+  if (service.created != 0) metadata["creationTimestamp"] = k8s::format_time(service.created);
+  if (service.other_proxy) metadata["labels"][k8s::kProxyLabel] = "other";
+  if (service.own_node_only) metadata["annotations"]["weir.dev/node-local"] = "true";
+  if (service.dsr) metadata["annotations"]["weir.dev/forwarding"] = "dsr";
+}
+
+void put_addresses(Json& spec, const Service& service) {
+  for (const Address& address : service.cluster_ips) {
+    spec["clusterIPs"].push_back(address.to_string());
+  }
+  if (service.headless) spec["clusterIPs"] = {"None"};
+  if (!spec["clusterIPs"].empty()) spec["clusterIP"] = spec["clusterIPs"][0];
+  for (const Family family : service.families) {
+    spec["ipFamilies"].push_back(family_name(family));
+  }
+  for (const Address& address : service.external_ips) {
+    spec["externalIPs"].push_back(address.to_string());
+  }
+}
+
+std::string_view distribution_name(TrafficDistribution distribution) {
+  switch (distribution) {
+    case TrafficDistribution::kNone:
+      return "";
+    case TrafficDistribution::kPreferSameZone:
+      return "PreferSameZone";
+    case TrafficDistribution::kPreferSameNode:
+      return "PreferSameNode";
+  }
+  return "?";
+}
+
+void put_policies(Json& spec, const Service& service) {
+  spec["internalTrafficPolicy"] = policy_name(service.internal_policy);
+  spec["externalTrafficPolicy"] = policy_name(service.external_policy);
+  if (service.publish_not_ready) spec["publishNotReadyAddresses"] = true;
+  spec["sessionAffinity"] = service.affinity_seconds != 0 ? "ClientIP" : "None";
+  if (service.affinity_seconds != 0) {
+    spec["sessionAffinityConfig"]["clientIP"]["timeoutSeconds"] = service.affinity_seconds;
+  }
+  const std::string_view distribution = distribution_name(service.distribution);
+  if (!distribution.empty()) spec["trafficDistribution"] = distribution;
+}
+
+void put_balancer(Json& out, const Service& service) {
+  Json& spec = out["spec"];
+  for (const Cidr& range : service.source_ranges) {
+    spec["loadBalancerSourceRanges"].push_back(range.to_string());
+  }
+  if (service.health_check_port != 0) spec["healthCheckNodePort"] = service.health_check_port;
+  if (!service.allocate_node_ports) spec["allocateLoadBalancerNodePorts"] = false;
+  for (const Ingress& ingress : service.ingress) {
+    out["status"]["loadBalancer"]["ingress"].push_back(
+        {{"ip", ingress.address.to_string()}, {"ipMode", ingress.proxy ? "Proxy" : "VIP"}});
+  }
+}
+
+Json host_port_json(const HostPort& port) {
+  Json out = {{"containerPort", port.port},
+              {"hostPort", port.host_port},
+              {"protocol", protocol_name(port.protocol)}};
+  if (!port.host_ip.is_zero()) out["hostIP"] = port.host_ip.to_string();
+  return out;
+}
+
+Json names_json(const std::vector<std::string>& names) {
+  Json out = Json::array();
+  for (const std::string& name : names) out.push_back({{"name", name}});
+  return out;
+}
+
+Json endpoint_json(const SliceEndpoint& endpoint, const std::string& namespace_) {
+  Json out;
+  for (const Address& address : endpoint.addresses) {
+    out["addresses"].push_back(address.to_string());
+  }
+  out["conditions"] = {{"ready", endpoint.ready},
+                       {"serving", endpoint.serving},
+                       {"terminating", endpoint.terminating}};
+  if (!endpoint.node.empty()) out["nodeName"] = endpoint.node;
+  if (!endpoint.zone.empty()) out["zone"] = endpoint.zone;
+  if (!endpoint.hinted_zones.empty()) out["hints"]["forZones"] = names_json(endpoint.hinted_zones);
+  if (!endpoint.hinted_nodes.empty()) out["hints"]["forNodes"] = names_json(endpoint.hinted_nodes);
+  if (!endpoint.pod.empty()) {
+    out["targetRef"] = {{"kind", "Pod"}, {"namespace", namespace_}, {"name", endpoint.pod}};
+  }
+  return out;
+}
+
+Json slice_port_json(const SlicePort& port) {
+  Json out = {{"name", port.name}, {"protocol", protocol_name(port.protocol)}};
+  if (port.port != 0) out["port"] = port.port;
+  return out;
+}
+
 }  // namespace
 
 std::string to_json(const Node& node) {
   Json out = base(Kind::kNode, node.key());
+  if (!node.zone.empty()) out["metadata"]["labels"]["topology.kubernetes.io/zone"] = node.zone;
+  if (node.leaving) {
+    out["spec"]["taints"].push_back(
+        {{"key", "ToBeDeletedByClusterAutoscaler"}, {"effect", "NoSchedule"}});
+  }
   for (const Cidr& cidr : node.pod_cidrs) out["spec"]["podCIDRs"].push_back(cidr.to_string());
   if (!node.pod_cidrs.empty()) out["spec"]["podCIDR"] = node.pod_cidrs.front().to_string();
   for (const Address& address : node.addresses) {
@@ -74,7 +183,13 @@ std::string to_json(const Pod& pod) {
   if (!pod.workload.empty()) metadata["ownerReferences"].push_back(owner(pod.workload));
   if (pod.terminating) metadata["deletionTimestamp"] = "1970-01-01T00:00:00Z";
   if (!pod.node.empty()) out["spec"]["nodeName"] = pod.node;
+  if (pod.weight != 1) metadata["annotations"]["weir.dev/weight"] = std::to_string(pod.weight);
   if (pod.host_network) out["spec"]["hostNetwork"] = true;
+  if (!pod.host_ports.empty()) {
+    Json container = {{"name", "ports"}};
+    for (const HostPort& port : pod.host_ports) container["ports"].push_back(host_port_json(port));
+    out["spec"]["containers"].push_back(std::move(container));
+  }
   Json& status = out["status"];
   status["phase"] = phase_name(pod.phase);
   status["conditions"].push_back({{"type", "Ready"}, {"status", pod.ready ? "True" : "False"}});
@@ -87,15 +202,28 @@ std::string to_json(const Pod& pod) {
 
 std::string to_json(const Service& service) {
   Json out = base(Kind::kService, service.key());
+  put_metadata(out["metadata"], service);
   Json& spec = out["spec"];
   spec["type"] = service_type_name(service.type);
   put_labels(spec["selector"], service.selector);
   for (const ServicePort& port : service.ports) spec["ports"].push_back(port_json(port));
-  for (const Address& address : service.cluster_ips) {
-    spec["clusterIPs"].push_back(address.to_string());
+  put_addresses(spec, service);
+  put_policies(spec, service);
+  put_balancer(out, service);
+  return dump(out);
+}
+
+std::string to_json(const EndpointSlice& slice) {
+  Json out = base(Kind::kEndpointSlice, slice.key());
+  if (!slice.service.empty()) {
+    out["metadata"]["labels"]["kubernetes.io/service-name"] = slice.service;
   }
-  if (service.headless) spec["clusterIPs"] = {"None"};
-  if (!spec["clusterIPs"].empty()) spec["clusterIP"] = spec["clusterIPs"][0];
+  out["addressType"] = family_name(slice.family);
+  out["endpoints"] = Json::array();
+  for (const SliceEndpoint& endpoint : slice.endpoints) {
+    out["endpoints"].push_back(endpoint_json(endpoint, slice.namespace_));
+  }
+  for (const SlicePort& port : slice.ports) out["ports"].push_back(slice_port_json(port));
   return dump(out);
 }
 

@@ -5,10 +5,18 @@
 
 namespace weir::k8s {
 
+// Services and EndpointSlices that have one of these labels are served by others, or by nobody.
+inline constexpr const char* kProxyLabel = "service.kubernetes.io/service-proxy-name";
+inline constexpr const char* kHeadlessLabel = "service.kubernetes.io/headless";
+
 // The meaning of each kind's fields, one file per kind. Wrong fields are told to the Value.
 Node read_node(const Value& object);
 Namespace read_namespace(const Value& object);
 Pod read_pod(const Value& object);
 Service read_service(const Value& object);
+EndpointSlice read_endpoint_slice(const Value& object);
+
+// Of a port of a Service, a slice or a container; absent: TCP.
+Protocol read_protocol(const Value& value);
 
 }  // namespace weir::k8s

@@ -104,8 +104,9 @@ TEST(Manifests, AShopIsReadInFull) {
       .command = {"/usr/bin/python3", "-m", "http.server"},
       .args = {"8080"},
       .env = {{"PORT", "8080", ""}, {"MY_IP", "", "status.podIP"}},
-      .ports = {{"http", 8080, Protocol::kTcp}, {"", 53, Protocol::kUdp}},
+      .ports = {{"http", 8080, Protocol::kTcp, 0, {}}, {"", 53, Protocol::kUdp, 0, {}}},
       .readiness = probe,
+      .pre_stop = {},
   };
   EXPECT_THAT(cart.spec.containers, ElementsAre(container));
   ASSERT_EQ(m.pods.size(), 1U);

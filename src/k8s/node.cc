@@ -1,6 +1,22 @@
 #include "k8s/kinds.h"
 
 namespace weir::k8s {
+namespace {
+
+// The cluster autoscaler is about to delete it, or somebody is: new connections go elsewhere.
+bool is_leaving(const Value& object) {
+  bool out = object["metadata"]["deletionTimestamp"].present();
+  object["spec"]["taints"].for_each([&out](const Value& taint) {
+    out = out || taint["key"].text() == "ToBeDeletedByClusterAutoscaler";
+  });
+  return out;
+}
+
+std::string zone_of(const Value& metadata) {
+  return metadata["labels"]["topology.kubernetes.io/zone"].text();
+}
+
+}  // namespace
 
 Node read_node(const Value& object) {
   Node out;
@@ -16,6 +32,8 @@ Node read_node(const Value& object) {
   };
   spec["podCIDRs"].for_each(add_cidr);
   if (out.pod_cidrs.empty()) add_cidr(spec["podCIDR"]);
+  out.zone = zone_of(object["metadata"]);
+  out.leaving = is_leaving(object);
   return out;
 }
 

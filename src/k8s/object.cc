@@ -20,6 +20,8 @@ Object read(Kind kind, const Value& root) {
       return k8s::read_pod(root);
     case Kind::kService:
       return k8s::read_service(root);
+    case Kind::kEndpointSlice:
+      return k8s::read_endpoint_slice(root);
   }
   return Node();
 }
@@ -40,25 +42,30 @@ void check_names(Kind kind, const Value& metadata) {
 
 }  // namespace
 
-Result<Object> parse_object(std::string_view json) {
+Result<Object> parse_object(std::string_view json, std::vector<std::string>* notes) {
   simdjson::dom::parser parser;
   simdjson::dom::element document;
   if (const auto code = parser.parse(json.data(), json.size()).get(document)) {
     return Error(Code::kInvalid, fmt::format("not JSON: {}", simdjson::error_message(code)));
   }
-  std::optional<Error> problem;
-  const Value root(document, problem);
+  k8s::Findings findings;
+  const Value root(document, findings);
   const std::string kind_text = root["kind"].text();
-  if (problem) return *problem;
+  if (findings.problem) return *findings.problem;
   const auto kind = parse_kind(kind_text);
   if (!kind) {
-    return Error(Code::kInvalid,
-                 fmt::format("kind: must be Node, Namespace, Pod or Service, is '{}'", kind_text));
+    return Error(
+        Code::kInvalid,
+        fmt::format("kind: must be Node, Namespace, Pod, Service or EndpointSlice, is '{}'",
+                    kind_text));
   }
   const Value metadata = root["metadata"];
   check_names(*kind, metadata);
   Object out = read(*kind, root);
-  if (problem) return problem->within(fmt::format("{} {}", kind_text, key_of(out).to_string()));
+  const std::string subject = fmt::format("{} {}", kind_text, key_of(out).to_string());
+  if (findings.problem) return findings.problem->within(subject);
+  if (notes == nullptr) return out;
+  for (const std::string& note : findings.notes) notes->push_back(subject + ": " + note);
   return out;
 }
 

@@ -1,3 +1,4 @@
+#include <charconv>
 #include <string>
 
 #include "k8s/kinds.h"
@@ -54,6 +55,46 @@ bool is_ready(const Value& status) {
   return out;
 }
 
+// No hostIP, or "::": all addresses of the node; "0.0.0.0": its IPv4 addresses.
+void read_host_port(const Value& port, std::vector<HostPort>& out) {
+  const Value host_port = port["hostPort"];
+  if (host_port.number(0, 65535) == 0) return;
+  HostPort one;
+  one.protocol = read_protocol(port["protocol"]);
+  one.host_port = static_cast<std::uint16_t>(host_port.number(1, 65535));
+  one.port = static_cast<std::uint16_t>(port["containerPort"].number(1, 65535));
+  const Value host_ip = port["hostIP"];
+  if (host_ip.is_text() && !host_ip.text().empty()) {
+    one.host_ip = host_ip.address().value_or(Address());
+  }
+  if (one.port == 0) return port["containerPort"].wrong("is missing");
+  out.push_back(one);
+}
+
+// Sidecars are init containers that are always restarted.
+std::vector<HostPort> host_ports(const Value& spec) {
+  std::vector<HostPort> out;
+  const auto add = [&out](const Value& container) {
+    container["ports"].for_each([&out](const Value& port) { read_host_port(port, out); });
+  };
+  spec["containers"].for_each(add);
+  spec["initContainers"].for_each([&add](const Value& container) {
+    if (container["restartPolicy"].text() == "Always") add(container);
+  });
+  return out;
+}
+
+std::uint32_t weight_of(const Value& weight) {
+  const std::string text = weight.text();
+  if (!weight.present()) return 1;
+  std::uint32_t out = 0;
+  const char* end = text.data() + text.size();
+  const auto [stop, ec] = std::from_chars(text.data(), end, out);
+  if (ec == std::errc() && stop == end && out >= 1 && out <= Pod::kMaxWeight) return out;
+  weight.note("must be \"1\" to \"256\"; 1 is taken");
+  return 1;
+}
+
 }  // namespace
 
 Pod read_pod(const Value& object) {
@@ -72,6 +113,8 @@ Pod read_pod(const Value& object) {
   out.addresses = pod_addresses(status);
   out.phase = phase_of(status["phase"]);
   out.ready = is_ready(status);
+  if (!out.host_network) out.host_ports = host_ports(spec);
+  out.weight = weight_of(metadata["annotations"]["weir.dev/weight"]);
   return out;
 }
 

@@ -2,12 +2,14 @@
 
 #include <fmt/format.h>
 
+#include "k8s/time.h"
+
 namespace weir::k8s {
 
 using simdjson::SUCCESS;
 
-Value::Value(simdjson::dom::element root, std::optional<Error>& problem)
-    : element_(root), problem_(problem) {}
+Value::Value(simdjson::dom::element root, Findings& findings)
+    : element_(root), findings_(findings) {}
 
 Value Value::operator[](std::string_view key) const {
   simdjson::dom::object fields;
@@ -35,18 +37,18 @@ std::optional<std::string_view> Value::text_view() const {
 
 bool Value::is_text() const { return present() && element_->is_string(); }
 
-bool Value::flag() const {
-  bool out = false;
+bool Value::flag(bool absent) const {
+  bool out = absent;
   if (present() && element_->get(out) != SUCCESS) wrong("must be true or false");
   return out;
 }
 
-std::uint64_t Value::number(std::uint64_t min, std::uint64_t max) const {
+std::uint64_t Value::number(std::uint64_t min, std::uint64_t max, std::uint64_t absent) const {
   std::uint64_t out = 0;
-  if (!present()) return 0;
+  if (!present()) return absent;
   if (element_->get(out) == SUCCESS && out >= min && out <= max) return out;
   wrong(fmt::format("must be a number from {} to {}", min, max));
-  return 0;
+  return absent;
 }
 
 Labels Value::labels() const {
@@ -70,17 +72,35 @@ std::optional<Address> Value::address() const {
   return std::nullopt;
 }
 
+// The API allows spaces around loadBalancerSourceRanges.
 std::optional<Cidr> Value::cidr() const {
-  const auto text = text_view();
+  auto text = text_view();
   if (!text) return std::nullopt;
+  while (text->starts_with(' ')) text->remove_prefix(1);
+  while (text->ends_with(' ')) text->remove_suffix(1);
   const auto parsed = Cidr::parse(*text);
   if (parsed) return *parsed;
   wrong(parsed.error().text());
   return std::nullopt;
 }
 
+std::int64_t Value::time() const {
+  const auto text = text_view();
+  if (!text) return 0;
+  const auto parsed = parse_time(*text);
+  if (parsed) return *parsed;
+  wrong("must be a time like 2026-11-24T02:00:00Z");
+  return 0;
+}
+
 void Value::wrong(std::string_view why) const {
-  if (!problem_) problem_ = Error(Code::kInvalid, fmt::format("{}: {}", path(), why));
+  if (findings_.problem) return;
+  findings_.problem = Error(Code::kInvalid, fmt::format("{}: {}", path(), why));
+}
+
+void Value::note(std::string_view why) const {
+  if (findings_.notes.size() >= Findings::kMostNotes) return;
+  findings_.notes.push_back(fmt::format("{}: {}", path(), why));
 }
 
 std::string Value::path() const {

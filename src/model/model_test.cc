@@ -11,7 +11,8 @@ TEST(Object, KindAndKeyFollowTheAlternative) {
   pod.namespace_ = "shop";
   pod.name = "cart-0";
   const Object objects[] = {Node{.name = "n0", .addresses = {}, .pod_cidrs = {}},
-                            Namespace{.name = "shop", .labels = {}}, pod, Service{}};
+                            Namespace{.name = "shop", .labels = {}}, pod, Service{},
+                            EndpointSlice{}};
   for (std::size_t i = 0; i < std::size(objects); ++i) {
     EXPECT_EQ(kind_of(objects[i]), kKinds[i]);
     EXPECT_EQ(parse_kind(kind_name(kKinds[i])), kKinds[i]);

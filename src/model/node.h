@@ -12,8 +12,8 @@ struct Node {
   std::string name;
   std::vector<Address> addresses;  // InternalIP, in the order of the object
   std::vector<Cidr> pod_cidrs;
-  std::string zone;          // label topology.kubernetes.io/zone; empty: none
-  bool leaving = false;      // is being deleted, or about to: taint ToBeDeletedByClusterAutoscaler
+  std::string zone{};    // label topology.kubernetes.io/zone; empty: none
+  bool leaving = false;  // is being deleted, or about to: taint ToBeDeletedByClusterAutoscaler
 
   ObjectKey key() const { return {"", name}; }
 

@@ -16,7 +16,7 @@ namespace weir {
 // Kinds of objects that come from Kubernetes. Same order as Object's alternatives.
 enum class Kind : std::uint8_t { kNode, kNamespace, kPod, kService, kEndpointSlice };
 inline constexpr Kind kKinds[] = {Kind::kNode, Kind::kNamespace, Kind::kPod, Kind::kService,
-                                Kind::kEndpointSlice};
+                                  Kind::kEndpointSlice};
 
 std::string_view kind_name(Kind kind);
 std::optional<Kind> parse_kind(std::string_view text);

@@ -23,12 +23,15 @@ struct HostPort {
   Protocol protocol = Protocol::kTcp;
   std::uint16_t host_port = 0;
   std::uint16_t port = 0;
-  Address host_ip;  // zero: any; of the family that the text said, the zero address of both
+  // Zero (::): any address of the node; 0.0.0.0: any IPv4 address.
+  Address host_ip;
 
   friend bool operator==(const HostPort&, const HostPort&) = default;
 };
 
 struct Pod {
+  static constexpr std::uint32_t kMaxWeight = 256;
+
   std::string namespace_;
   std::string name;
   std::string uid;
@@ -40,8 +43,8 @@ struct Pod {
   bool host_network = false;  // addresses are the node's
   bool terminating = false;
   std::vector<HostPort> host_ports;  // empty for pods on the host's network
-  std::uint32_t weight = 1;          // annotation weir.dev/weight, 1 to 256: share of connections
-  std::string workload;  // the Deployment, StatefulSet, ... that owns it; empty: none known
+  std::uint32_t weight = 1;  // annotation weir.dev/weight, 1 to kMaxWeight: share of connections
+  std::string workload;      // the Deployment, StatefulSet, ... that owns it; empty: none known
 
   ObjectKey key() const { return {namespace_, name}; }
   // Succeeded and Failed pods keep their addresses in the API, but no longer own them.

@@ -57,7 +57,7 @@ struct Service {
   std::string namespace_;
   std::string name;
   std::int64_t created = 0;  // creationTimestamp, seconds since 1970; 0: not given
-  Labels selector;  // empty: selects nothing
+  Labels selector;           // empty: selects nothing
   std::vector<ServicePort> ports;
   std::vector<Address> cluster_ips;  // empty: none given yet, or headless
   bool headless = false;             // clusterIP: None
@@ -65,7 +65,7 @@ struct Service {
   std::vector<Family> families;  // ipFamilies, in their order; empty: not said
   std::vector<Address> external_ips;
   std::vector<Ingress> ingress;
-  std::vector<Cidr> source_ranges;      // loadBalancerSourceRanges; empty: everybody
+  std::vector<Cidr> source_ranges;  // loadBalancerSourceRanges; empty: everybody
   TrafficPolicy internal_policy = TrafficPolicy::kCluster;
   TrafficPolicy external_policy = TrafficPolicy::kCluster;
   std::uint16_t health_check_port = 0;  // healthCheckNodePort, 0: none

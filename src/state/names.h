@@ -95,6 +95,7 @@ class Names {
   void change(const RowChange<Endpoint>& row);
   void change(const RowChange<Namespace>&) {}
   void change(const RowChange<Service>&) {}
+  void change(const RowChange<EndpointSlice>&) {}
   void replace(const std::vector<Address>& before, const std::vector<Address>& after,
                const Claim& claim);
   void claim(const Address& address, Claim claim);

@@ -8,6 +8,7 @@ std::map<ObjectKey, Node>& table(Snapshot& s, const Node*) { return s.nodes; }
 std::map<ObjectKey, Namespace>& table(Snapshot& s, const Namespace*) { return s.namespaces; }
 std::map<ObjectKey, Pod>& table(Snapshot& s, const Pod*) { return s.pods; }
 std::map<ObjectKey, Service>& table(Snapshot& s, const Service*) { return s.services; }
+std::map<ObjectKey, EndpointSlice>& table(Snapshot& s, const EndpointSlice*) { return s.slices; }
 
 }  // namespace
 
@@ -60,6 +61,8 @@ bool Store::erase(Kind kind, const ObjectKey& key) {
       return remove(snapshot_.pods, key);
     case Kind::kService:
       return remove(snapshot_.services, key);
+    case Kind::kEndpointSlice:
+      return remove(snapshot_.slices, key);
   }
   return false;
 }

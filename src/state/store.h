@@ -19,6 +19,7 @@ struct Snapshot {
   std::map<ObjectKey, Namespace> namespaces;
   std::map<ObjectKey, Pod> pods;
   std::map<ObjectKey, Service> services;
+  std::map<ObjectKey, EndpointSlice> slices;
   std::map<std::uint32_t, Endpoint> endpoints;  // by handle
 
   friend bool operator==(const Snapshot&, const Snapshot&) = default;
@@ -31,7 +32,7 @@ struct RowChange {
   const T* after = nullptr;
 };
 using StoreChange = std::variant<RowChange<Node>, RowChange<Namespace>, RowChange<Pod>,
-                                 RowChange<Service>, RowChange<Endpoint>>;
+                                 RowChange<Service>, RowChange<EndpointSlice>, RowChange<Endpoint>>;
 
 // The tables of desired state. Used from one thread.
 class Store {
