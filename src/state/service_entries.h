@@ -36,10 +36,10 @@ struct ServiceBackend {
 // An address and port that clients use. A zero address of its family: any address of this node.
 struct ServiceFrontend {
   Address address;
-  std::uint16_t port = 0;  // 0: all others of a ClusterIP; flags has OTHER_PORTS
-  std::uint8_t scope = 0;  // enum weir_service_scope
-  std::uint32_t flags = 0; // enum weir_service_flag
-  bool local_set = false;  // the set `local`; else `cluster`
+  std::uint16_t port = 0;   // 0: all others of a ClusterIP; flags has OTHER_PORTS
+  std::uint8_t scope = 0;   // enum weir_service_scope
+  std::uint32_t flags = 0;  // enum weir_service_flag
+  bool local_set = false;   // the set `local`; else `cluster`
 
   friend auto operator<=>(const ServiceFrontend&, const ServiceFrontend&) = default;
 };
@@ -56,7 +56,8 @@ struct ServicePortEntries {
   friend bool operator==(const ServicePortEntries&, const ServicePortEntries&) = default;
 };
 
-// What has changed since the last time; the whole for the first. An entry without frontends is gone.
+// What has changed since the last time; the whole for the first. An entry without frontends is
+// gone.
 using ServiceChanges = std::map<ServicePortKey, ServicePortEntries>;
 
 // "<key> <field>=<value> ...": one line for the port, one per frontend, one per backend. For tests.
