@@ -28,7 +28,7 @@ enum weir_service_flag {
   WEIR_SERVICE_LOCAL = 4,         /* traffic policy Local: the set has this node's backends only */
   WEIR_SERVICE_SOURCE_RANGES = 8, /* only clients that weir_srcrange knows */
   WEIR_SERVICE_OTHER_PORTS = 16,  /* there is no such port: reject */
-  WEIR_SERVICE_RING = 32,         /* clients outside are given backends by the set's ring */
+  WEIR_SERVICE_RING = 32,         /* clients outside get the same backend on every node */
   WEIR_SERVICE_DSR = 64,          /* remote backends answer clients outside directly */
   WEIR_SERVICE_HOST_PORT = 128,   /* a pod's hostPort */
 };
@@ -52,7 +52,8 @@ struct weir_set {
 };
 WEIR_LAYOUT(weir_set, 8);
 
-/* Map weir_ring, array, mapped into the agent: set -> what its Maglev ring is. */
+/* Map weir_ring, array, mapped into the agent: set -> what its Maglev ring is. Only sets of more
+ * than WEIR_RENDEZVOUS_MAX slots have one (abi/rendezvous.h). */
 struct weir_ring {
   __u32 offset; /* first word of weir_ring_slot, of (cfg.maglev_slots + 1) / 2 words */
   __u32 set;    /* 0: this ring is not there (yet) */
@@ -60,7 +61,8 @@ struct weir_ring {
 WEIR_LAYOUT(weir_ring, 8);
 
 /* Map weir_ring_slot, array, mapped into the agent: two slots a word; a slot is an index in
- * weir_backend. A new ring is written beside the old and flipped by one write to weir_ring. */
+ * weir_backend. A ring is rewritten in place, slot by slot, after its set was flipped: until then a
+ * slot leads into the old extent, which still rests. */
 struct weir_ring_slots {
   __u32 backend[2];
 };
@@ -70,17 +72,19 @@ enum weir_backend_flag {
   WEIR_BACKEND_THIS_NODE = 1,
 };
 
-/* Map weir_backend, array, mapped into the agent. A set's extent is sorted by address (as bytes),
- * then port; a backend of weight n stands there n times. An extent that a set has left is not
- * written again for a second and an epoch. */
+/* Map weir_backend, array, mapped into the agent; index 0 is never used. A set's extent is sorted
+ * by address (as bytes), then port; a backend of weight n stands there n times. An extent that a
+ * set has left is not written again for a second. */
 struct weir_backend {
   struct weir_addr addr;
   __be16 port;
   __u8 flags; /* enum weir_backend_flag */
   __u8 pad;
-  __u32 set; /* that the extent belongs to, compared after the copy */
+  __u32 set;  /* that the extent belongs to, compared after the copy */
+  __u32 hash; /* of address, port, and which of the n slots this is: abi/rendezvous.h */
+  __u32 spare;
 };
-WEIR_LAYOUT(weir_backend, 24);
+WEIR_LAYOUT(weir_backend, 32);
 
 /* Map weir_affinity, LRU hash, written by the packet path and the socket hooks. */
 struct weir_affinity_key {

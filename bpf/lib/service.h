@@ -2,6 +2,7 @@
  * backend, and whether a backend still belongs to a set. */
 #pragma once
 
+#include "abi/rendezvous.h"
 #include "abi/service.h"
 #include "lib/addr.h"
 
@@ -197,7 +198,38 @@ static __always_inline void affinity_keep(const struct weir_service* service,
   bpf_map_update_elem(&weir_affinity, &key, &value, BPF_ANY);
 }
 
-/* By the ring: the same backend on every node. */
+#define RENDEZVOUS_CHUNK 16
+
+/* Of the slots [first, first + RENDEZVOUS_CHUNK) of the extent the highest score, with what stands
+ * for the slot in its lowest byte, or `best` when that is higher. In chunks, each a call, so that
+ * the verifier looks at 16 slots instead of 128; a call for each slot (bpf_loop) takes three times
+ * as long. */
+SHARED __u64 rendezvous_chunk(struct weir_set* extent, __u32 first, __u32 flow, __u64 best) {
+  if (!extent) return best;
+  const __u32 offset = extent->offset, count = extent->count;
+  for (__u32 step = 0; step < RENDEZVOUS_CHUNK; step++) {
+    asm volatile("" : "+r"(step)); /* stays the loop's counter: its end is known */
+    const __u32 i = first + step;
+    if (i >= count) break;
+    const __u32 index = offset + i;
+    const struct weir_backend* backend = bpf_map_lookup_elem(&weir_backend, &index);
+    if (!backend) break;
+    const __u64 mine = ((__u64)weir_rendezvous(flow, backend->hash) << 8) | (255 - i);
+    if (mine > best) best = mine;
+  }
+  return best;
+}
+
+/* The slot of the extent that scores highest for this flow, the first one of equals. */
+static __always_inline __u32 rendezvous_slot(struct weir_set extent, __u32 flow) {
+  __u64 best = 0;
+  for (__u32 first = 0; first < WEIR_RENDEZVOUS_MAX && first < extent.count;
+       first += RENDEZVOUS_CHUNK)
+    best = rendezvous_chunk(&extent, first, flow, best);
+  return extent.offset + 255 - (__u32)(best & 255);
+}
+
+/* By the Maglev ring of a large set. */
 static __always_inline bool ring_pick(__u32 set, __u32 hash, struct weir_backend* out) {
   const struct weir_ring* found = bpf_map_lookup_elem(&weir_ring, &set);
   if (!found || !cfg.maglev_slots) return false;
@@ -222,13 +254,20 @@ static __always_inline bool random_pick(__u32 set, struct weir_backend* out) {
   return false;
 }
 
+/* The same backend on every node. */
+static __always_inline bool steady_pick(__u32 set, __u32 hash, struct weir_backend* out) {
+  const struct weir_set extent = service_set(set);
+  if (extent.count > WEIR_RENDEZVOUS_MAX) return ring_pick(set, hash, out);
+  return extent.count && backend_at(rendezvous_slot(extent, hash), set, out);
+}
+
 /* A backend for a new connection; false: the Service has none. */
 static __always_inline bool service_select(const struct weir_service* service,
                                            const struct service_client* client,
                                            struct weir_backend* out) {
   if (service->affinity_s && affinity_find(service, client->addr, out)) return true;
-  const bool by_ring = (service->flags & WEIR_SERVICE_RING) && !client->in_cluster;
-  if (!(by_ring && ring_pick(service->set, client->hash, out)) && !random_pick(service->set, out))
+  const bool steady = (service->flags & WEIR_SERVICE_RING) && !client->in_cluster;
+  if (!(steady && steady_pick(service->set, client->hash, out)) && !random_pick(service->set, out))
     return false;
   if (service->affinity_s) affinity_keep(service, client->addr, out);
   return true;
