@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <stdexcept>
 
+#include "dataplane/maglev.h"
+
 namespace weir {
 namespace {
 
@@ -36,6 +38,7 @@ void TestServices::set_backends(std::uint32_t id, const std::vector<Backend>& ba
     backend.addr = to_abi(one.address);
     backend.port = htons(one.port);
     backend.set = id;
+    backend.hash = slot_hash(backend.addr, backend.port, 0);
     write("weir_backend", &next_slot_, &backend);
     ++next_slot_;
   }

@@ -1,5 +1,8 @@
 // Services at a node's own addresses and at those of load balancers; and the node itself as client
 // and as backend.
+#include <set>
+
+#include "abi/rendezvous.h"
 #include "harness/services.h"
 
 namespace weir {
@@ -236,8 +239,41 @@ TEST_P(ServiceNode, ClientsInTheClusterHaveARowOfTheirOwn) {
             2);
 }
 
-TEST_P(ServiceNode, ClientsOutsideGoByTheRing) {
-  const auto id = node_port({{cast().pod_a, 1}, {cast().pod_b, 2}}, WEIR_SERVICE_RING);
+// The choice depends on the client and the backends only; without one, the others keep theirs.
+TEST_P(ServiceNode, ClientsOutsideGetTheSameBackendOnEveryNode) {
+  constexpr int kClients = 60;
+  std::vector<TestServices::Backend> backends;
+  for (std::uint16_t port = 1; port <= 10; ++port) backends.push_back({cast().pod_a, port});
+  const auto choices = [&] {
+    node_port(backends, WEIR_SERVICE_RING);
+    std::vector<int> chosen;
+    for (std::uint16_t i = 0; i < kClients; ++i) {
+      const Outcome out = knock(tcp(static_cast<std::uint16_t>(30000 + i), kNodePort, SYN));
+      chosen.push_back(Wire::parse(out.frame)->dst_port.value_or(0));
+    }
+    return chosen;
+  };
+  const auto here = choices();
+  EXPECT_GE((std::set<int>(here.begin(), here.end())).size(), 8u);
+  SetUp();  // another node, whose tables hold other things as well
+  cluster_ip({{cast().pod_b, 7}, {cast().pod_r, 7}});
+  EXPECT_EQ(choices(), here);
+  SetUp();
+  backends.pop_back();
+  const auto without = choices();
+  for (int i = 0; i < kClients; ++i) {
+    if (here[i] == 10)
+      EXPECT_NE(without[i], 10);
+    else
+      EXPECT_EQ(without[i], here[i]);
+  }
+}
+
+TEST_P(ServiceNode, ClientsOutsideGoByTheRingOfALargeSet) {
+  std::vector<TestServices::Backend> backends;
+  for (std::uint16_t port = 1; port <= WEIR_RENDEZVOUS_MAX + 1; ++port)
+    backends.push_back({cast().pod_a, port});
+  const auto id = node_port(backends, WEIR_SERVICE_RING);
   services().set_ring(id, 1);
   for (int i = 0; i < 20; ++i)
     EXPECT_EQ(Wire::parse(knock(tcp(30000 + i, kNodePort, SYN)).frame)->dst_port, 2);
