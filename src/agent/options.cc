@@ -12,6 +12,12 @@ std::string flag_of(std::string name) {
   return "--" + name;
 }
 
+Cidr cidr_of(const std::string& text) {
+  const auto cidr = Cidr::parse(text);
+  if (!cidr) throw CLI::ValidationError("--service-cidr", cidr.error().text());
+  return *cidr;
+}
+
 void add_settings(CLI::App& app, Settings& settings) {
   // Switches are bytes in the kernel's struct; here they take true and false.
   const auto add = [&app]<typename T>(const char* kind, const char* name, T& value,
@@ -62,6 +68,12 @@ AgentOptions parse_agent_options(int argc, char** argv) {
       ->required();
   app.add_option("--device", options.devices,
                  "link to other machines (repeatable); default: all with a default route");
+  app.add_option_function<std::vector<std::string>>(
+      "--service-cidr",
+      [&options](const std::vector<std::string>& texts) {
+        for (const auto& text : texts) options.service_cidrs.push_back(cidr_of(text));
+      },
+      "range of the cluster's ClusterIPs (repeatable)");
   app.add_option("--log-level", options.log_level, "debug, info, warn or error")
       ->check(CLI::IsMember({"debug", "info", "warn", "error"}))
       ->capture_default_str();

@@ -3,6 +3,7 @@
 #include <string>
 #include <vector>
 
+#include "base/address.h"
 #include "dataplane/settings.h"
 
 namespace weir {
@@ -14,6 +15,7 @@ struct AgentOptions {
   std::string bpffs = "/sys/fs/bpf/weir";
   std::string objects;
   std::vector<std::string> devices;  // empty: all links with a default route
+  std::vector<Cidr> service_cidrs;   // ranges of ClusterIPs
   std::string log_level = "info";
   Settings settings;
 };

@@ -14,8 +14,9 @@ void add_apply(Program& program) {
   verb.output(options->output)
       .examples("weir apply cart.yaml\nweir apply examples/shop --wait 30")
       .run([options] {
-        return run_change(*options, [](local::Applied& applied, const Manifests& manifests) {
-          return applied.apply(manifests, local::kMaxPods);
+        return run_change(*options, [](local::Applied& applied, const local::Cluster& cluster,
+                                       const Manifests& manifests) {
+          return applied.apply(manifests, local::kMaxPods, service_ranges(cluster));
         });
       });
 }

@@ -51,7 +51,8 @@ int run_change(const ChangeOptions& options, const Change& change) {
   if (geteuid() != 0) {
     return fail(Error(Code::kDenied, "a local cluster belongs to root; use sudo"));
   }
-  if (const auto cluster = find_cluster(paths); !cluster) return fail(cluster.error());
+  const auto cluster = find_cluster(paths);
+  if (!cluster) return fail(cluster.error());
   if (!controller_runs(paths)) {
     return fail(Error(Code::kUnavailable,
                       fmt::format("the controller of cluster '{0}' has died: `weir down --name {0}`"
@@ -63,7 +64,7 @@ int run_change(const ChangeOptions& options, const Change& change) {
   if (!known) return fail(known.error());
   const auto loaded = load_manifests(options.manifests, *known);
   if (!print_findings(loaded)) return kUsage;
-  const auto outcomes = change(applied, loaded.manifests);
+  const auto outcomes = change(applied, *cluster, loaded.manifests);
   if (!outcomes) return fail(outcomes.error());
   std::fflush(stdout);
   print_outcomes(options.output, *outcomes);

@@ -19,8 +19,8 @@ struct ChangeOptions {
   Output output = Output::kText;
 };
 
-using Change =
-    std::function<Result<std::vector<local::Applied::Outcome>>(local::Applied&, const Manifests&)>;
+using Change = std::function<Result<std::vector<local::Applied::Outcome>>(
+    local::Applied&, const local::Cluster&, const Manifests&)>;
 
 // Loads the manifests, changes the cluster, prints what came of each object, and waits.
 int run_change(const ChangeOptions& options, const Change& change);

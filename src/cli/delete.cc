@@ -14,9 +14,9 @@ void add_delete(Program& program) {
   verb.output(options->output)
       .examples("weir delete cart.yaml\nweir delete examples/shop --wait 0")
       .run([options] {
-        return run_change(*options, [](local::Applied& applied, const Manifests& manifests) {
-          return applied.remove(manifests);
-        });
+        return run_change(*options,
+                          [](local::Applied& applied, const local::Cluster&,
+                             const Manifests& manifests) { return applied.remove(manifests); });
       });
 }
 

@@ -23,6 +23,7 @@ struct Options {
   local::Cluster cluster;
   std::string tunnel = "vxlan";
   std::string family = "dual";
+  std::string zones;
   std::uint64_t wait_seconds = 60;
   Output output = Output::kText;
 };
@@ -34,6 +35,7 @@ Result<local::Cluster> make_request(const Options& options, const local::Paths& 
   cluster.name = paths.name;
   cluster.tunnel = options.tunnel == "vxlan";
   WEIR_ASSIGN(cluster.families, local::parse_families(options.family));
+  WEIR_ASSIGN(cluster.zones, local::parse_zones(options.zones));
   cluster.programs = local::own_folder();
   if (cluster.agent.empty()) cluster.agent = cluster.programs + "/weir-agent";
   if (cluster.cni.empty()) cluster.cni = cluster.programs + "/weir-cni";
@@ -136,6 +138,8 @@ void add_up(Program& program) {
       .one_of({"vxlan", "none"})
       .option("--family", options->family, "ipv4, ipv6 or dual (default: dual)")
       .one_of({"ipv4", "ipv6", "dual"})
+      .option("--zones", options->zones, "Zones of the nodes, in turn: a,b (default: none)")
+      .placeholder("ZONES")
       .option("--wait", options->wait_seconds, "How long pods may take to be ready (default: 60)")
       .placeholder("SECONDS")
       .option("--agent", options->cluster.agent, "Program of the agent (default: beside weir)")

@@ -28,7 +28,7 @@ struct ContainerPort {
   std::uint16_t port = 0;
   Protocol protocol = Protocol::kTcp;
   std::uint16_t host_port = 0;  // 0: none
-  Address host_ip;              // zero: any
+  Address host_ip = {};         // zero: any
 
   friend bool operator==(const ContainerPort&, const ContainerPort&) = default;
 };

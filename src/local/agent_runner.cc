@@ -50,6 +50,10 @@ std::vector<std::string> agent_arguments(const Paths& paths, const Cluster& clus
                                         paths.objects(),
                                         "--device",
                                         "eth0"};
+  for (const auto& range : service_cidrs(cluster)) {
+    arguments.emplace_back("--service-cidr");
+    arguments.push_back(range.to_string());
+  }
   if (!cluster.tunnel) {
     arguments.emplace_back("--tunnel");
     arguments.emplace_back("false");

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <ctime>
 #include <map>
 #include <nlohmann/json.hpp>
 
@@ -33,6 +34,7 @@ std::vector<Item> items_of(const Manifests& manifests) {
   };
   add("Namespace", manifests.namespaces);
   add("Service", manifests.services);
+  add("EndpointSlice", manifests.slices);
   add("Deployment", manifests.deployments);
   add("Pod", manifests.pods);
   return items;
@@ -83,7 +85,7 @@ Result<void> Applied::make() { return make_dirs(folder_); }
 Result<Manifests> Applied::load() const {
   std::vector<std::string> files;
   std::set<std::string> namespaces;
-  for (const char* kind : {"Namespace", "Service", "Deployment", "Pod"}) {
+  for (const char* kind : {"Namespace", "Service", "EndpointSlice", "Deployment", "Pod"}) {
     WEIR_ASSIGN(const auto folders, list_dir(fmt::format("{}/{}", folder_, kind)));
     for (const auto& ns : folders) {
       WEIR_ASSIGN(const auto names, list_dir(fmt::format("{}/{}/{}", folder_, kind, ns)));
@@ -112,14 +114,16 @@ Result<void> Applied::bump() const {
   return write_file_atomic(folder_ + "/.revision", std::to_string(now + 1));
 }
 
-Result<std::vector<Applied::Outcome>> Applied::apply(const Manifests& manifests,
-                                                     std::size_t max_pods) {
+Result<std::vector<Applied::Outcome>> Applied::apply(Manifests manifests, std::size_t max_pods,
+                                                     const ServiceRanges& ranges) {
   WEIR_ASSIGN(const auto locked, lock(folder_));
   WEIR_ASSIGN(const auto now, load());
   if (const auto pods = pods_after(now, manifests); pods > max_pods) {
     return Error(Code::kInvalid,
                  fmt::format("{} pods: a local cluster has at most {}", pods, max_pods));
   }
+  WEIR_ASSIGN(manifests.services, allocate_services(ranges, now.services,
+                                                    std::move(manifests.services), time(nullptr)));
   std::vector<Outcome> outcomes;
   bool changed = false;
   for (const auto& item : items_of(manifests)) {

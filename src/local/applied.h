@@ -6,6 +6,7 @@
 
 #include "base/result.h"
 #include "k8s/manifests.h"
+#include "local/allocation.h"
 
 namespace weir::local {
 
@@ -25,8 +26,11 @@ class Applied {
   Result<void> make();
   Result<Manifests> load() const;
   Result<std::uint64_t> revision() const;
-  // kInvalid, and nothing is changed, when the cluster would have more than max_pods pods.
-  Result<std::vector<Outcome>> apply(const Manifests& manifests, std::size_t max_pods);
+  // Services are kept with the addresses and ports that they are given from `ranges`.
+  // kInvalid, and nothing is changed, when the cluster would have more than max_pods pods or a
+  // Service wants what it cannot have.
+  Result<std::vector<Outcome>> apply(Manifests manifests, std::size_t max_pods,
+                                     const ServiceRanges& ranges);
   // A Namespace takes with it what is in it.
   Result<std::vector<Outcome>> remove(const Manifests& manifests);
   const std::string& folder() const { return folder_; }

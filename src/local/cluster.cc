@@ -37,7 +37,8 @@ bool is_name(std::string_view text) {
 std::vector<LocalNode> Cluster::make_nodes() const {
   std::vector<LocalNode> result;
   for (std::uint64_t i = 0; i < nodes; ++i) {
-    LocalNode node{fmt::format("n{}", i), {}, pod_cidrs(*this, i)};
+    LocalNode node{fmt::format("n{}", i), {}, pod_cidrs(*this, i), {}};
+    if (!zones.empty()) node.zone = zones[i % zones.size()];
     if (ipv4()) node.addresses.push_back(known_address("172.30.0.10").plus(i));
     if (ipv6()) node.addresses.push_back(known_address("fd00:30::a").plus(i));
     result.push_back(std::move(node));
@@ -57,6 +58,35 @@ std::vector<Address> outside_addresses(const Cluster& cluster) {
   if (cluster.ipv4()) result.push_back(known_address("192.0.2.1"));
   if (cluster.ipv6()) result.push_back(known_address("2001:db8::1"));
   return result;
+}
+
+std::vector<Cidr> service_cidrs(const Cluster& cluster) {
+  std::vector<Cidr> result;
+  if (cluster.ipv4()) result.emplace_back(known_address("10.96.0.0"), 16);
+  if (cluster.ipv6()) result.emplace_back(known_address("fd00:96::"), 112);
+  return result;
+}
+
+std::vector<Cidr> balancer_cidrs(const Cluster& cluster) {
+  std::vector<Cidr> result;
+  if (cluster.ipv4()) result.emplace_back(known_address("198.51.100.0"), 24);
+  if (cluster.ipv6()) result.emplace_back(known_address("2001:db8:100::"), 112);
+  return result;
+}
+
+Result<std::vector<std::string>> parse_zones(std::string_view text) {
+  std::vector<std::string> zones;
+  while (!text.empty()) {
+    const auto zone = text.substr(0, text.find(','));
+    if (!is_name(zone)) {
+      return Error(Code::kInvalid,
+                   fmt::format("zone '{}': 1 to {} of a-z, 0-9 and '-', '-' only inside", zone,
+                               kMaxNameLength));
+    }
+    zones.emplace_back(zone);
+    text.remove_prefix(std::min(zone.size() + 1, text.size()));
+  }
+  return zones;
 }
 
 Result<Families> parse_families(std::string_view text) {
@@ -96,6 +126,7 @@ std::string to_json(const Cluster& cluster) {
       {"tunnel", cluster.tunnel},     {"families", families_name(cluster.families)},
       {"agent", cluster.agent},       {"cni", cluster.cni},
       {"programs", cluster.programs}, {"cgroup", cluster.cgroup},
+      {"zones", cluster.zones},
   };
   return json.dump(2) + "\n";
 }
@@ -112,6 +143,7 @@ Result<Cluster> parse_cluster(std::string_view text) {
     cluster.cni = json.at("cni");
     cluster.programs = json.at("programs");
     cluster.cgroup = json.at("cgroup");
+    cluster.zones = json.at("zones");
     return cluster;
   } catch (const nlohmann::json::exception& e) {
     return Error(Code::kInvalid, fmt::format("cluster.json: {}", e.what()));

@@ -20,6 +20,7 @@ struct LocalNode {
   std::string name;
   std::vector<Address> addresses;
   std::vector<Cidr> pod_cidrs;
+  std::string zone;  // empty: none
 };
 
 // What `weir up` was asked for.
@@ -28,7 +29,8 @@ struct Cluster {
   std::uint64_t nodes = 2;
   bool tunnel = true;
   Families families = Families::kDual;
-  std::string agent;  // paths of the programs
+  std::vector<std::string> zones;  // given to the nodes in turn; empty: nodes have none
+  std::string agent;               // paths of the programs
   std::string cni;
   std::string programs;  // folder that pods find on PATH
   std::string cgroup;    // of the cluster, in the v2 hierarchy; empty: there is none
@@ -45,11 +47,16 @@ struct UnderlayAddress {
 };
 std::vector<UnderlayAddress> gateway_addresses(const Cluster& cluster);
 std::vector<Address> outside_addresses(const Cluster& cluster);
+// The ranges of clusterIPs and of load balancers' addresses, one per family.
+std::vector<Cidr> service_cidrs(const Cluster& cluster);
+std::vector<Cidr> balancer_cidrs(const Cluster& cluster);
 inline constexpr int kUnderlayBits4 = 24;
 inline constexpr int kUnderlayBits6 = 64;
 
 Result<Families> parse_families(std::string_view text);
 std::string_view families_name(Families families);
+// "a,b" -> zones. kInvalid unless they can be labels' values.
+Result<std::vector<std::string>> parse_zones(std::string_view text);
 // kInvalid unless name and sizes are usable.
 Result<void> check_cluster(const Cluster& cluster);
 

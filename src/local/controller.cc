@@ -30,7 +30,8 @@ Controller::Controller(Paths paths, Cluster cluster)
                  return render_hosts(self, pods(), services);
                },
                [this] { soon(); }},
-      applied_(paths_.applied()) {}
+      applied_(paths_.applied()),
+      slices_(paths_.objects()) {}
 
 Controller::~Controller() = default;
 
@@ -52,6 +53,7 @@ Result<void> Controller::open_nodes() {
     agents_.push_back(
         std::make_unique<AgentRunner>(loop_, paths_, cluster_, *nodes_.back(), [this] { soon(); }));
   }
+  WEIR_ASSIGN(balancer_, Balancer::open(paths_.underlay_netns()));
   return {};
 }
 

@@ -2,16 +2,19 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "local/agent_runner.h"
 #include "local/applied.h"
+#include "local/balancer.h"
 #include "local/cluster.h"
 #include "local/desired.h"
 #include "local/loop.h"
 #include "local/paths.h"
 #include "local/pod_runner.h"
+#include "local/slice_writer.h"
 #include "local/status.h"
 
 namespace weir::local {
@@ -35,6 +38,7 @@ class Controller {
   Result<void> watch_signals();
   void reload();
   void write_objects();
+  void publish_endpoints();
   void soon();
   void reconcile();
   void create(const DesiredPod& pod);
@@ -56,6 +60,8 @@ class Controller {
   std::vector<DesiredPod> desired_;
   std::map<ObjectKey, std::string> unplaced_;   // why
   std::map<std::string, std::string> written_;  // objects of this controller: path -> content
+  SliceWriter slices_;
+  std::optional<Balancer> balancer_;
   std::string status_text_;
   std::vector<std::unique_ptr<NodeHandle>> nodes_;
   std::vector<std::unique_ptr<AgentRunner>> agents_;

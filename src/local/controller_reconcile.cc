@@ -41,7 +41,11 @@ void Controller::write_objects() {
     objects[paths_.objects() + "/" + object_path(kind, object.key())] = to_json(object);
   };
   for (const auto& handle : nodes_) {
-    add(Kind::kNode, Node{handle->node.name, handle->node.addresses, handle->node.pod_cidrs});
+    const auto& node = handle->node;
+    add(Kind::kNode, Node{.name = node.name,
+                          .addresses = node.addresses,
+                          .pod_cidrs = node.pod_cidrs,
+                          .zone = node.zone});
   }
   add(Kind::kNamespace, Namespace{"default", {{"kubernetes.io/metadata.name", "default"}}});
   for (const auto& ns : manifests_.namespaces) {
@@ -50,6 +54,7 @@ void Controller::write_objects() {
     add(Kind::kNamespace, object);
   }
   for (const auto& service : manifests_.services) add(Kind::kService, to_model(service));
+  for (const auto& slice : manifests_.slices) add(Kind::kEndpointSlice, slice.slice);
   for (const auto& [path, text] : written_) {
     if (!objects.contains(path)) static_cast<void>(remove_file(path));
   }
@@ -59,6 +64,29 @@ void Controller::write_objects() {
     if (auto written = write_object_file(path, text); !written) problem_ = written.error().text();
   }
   written_ = std::move(objects);
+}
+
+// What follows from the pods' states: EndpointSlices, and where the load balancer leads.
+void Controller::publish_endpoints() {
+  std::vector<BackingPod> pods;
+  for (const auto& [key, runner] : pods_) pods.push_back({runner->pod(), runner->spec()});
+  std::map<std::string, std::string> zones;
+  std::vector<LocalNode> nodes;
+  for (const auto& handle : nodes_) {
+    if (!handle->node.zone.empty()) zones[handle->node.name] = handle->node.zone;
+    nodes.push_back(handle->node);
+  }
+  auto done = slices_.update(manifests_.services, pods, zones);
+  BalancerTargets targets;
+  for (const auto& service : manifests_.services) {
+    auto slices = slices_.slices_of(service.meta.key());
+    for (const auto& given : manifests_.slices) {
+      if (given.slice.service_key() == service.meta.key()) slices.push_back(given.slice);
+    }
+    add_targets(service.service, slices, nodes, targets);
+  }
+  if (done) done = balancer_->update(std::move(targets));
+  if (!done) problem_ = done.error().text();
 }
 
 void Controller::drop_gone() {
@@ -75,6 +103,7 @@ void Controller::reconcile() {
   for (const auto& key : steps.remove) pods_.at(key)->stop();
   unplaced_.clear();
   for (const auto& pod : steps.create) create(pod);
+  publish_endpoints();
   publish();
 }
 

@@ -1,6 +1,10 @@
 #include "local/manifest_json.h"
 
+#include <fmt/format.h>
+
 #include <nlohmann/json.hpp>
+
+#include "k8s/json.h"
 
 namespace weir::local {
 namespace {
@@ -23,20 +27,36 @@ Json meta_json(const Meta& meta) {
   return json;
 }
 
+Json probe_action(const Probe& probe) {
+  if (probe.type == Probe::Type::kExec) return {{"command", probe.command}};
+  Json action = {{"port", probe.port}};
+  if (!probe.host.empty()) action["host"] = probe.host;
+  if (probe.type == Probe::Type::kHttpGet) action["path"] = probe.path;
+  for (const auto& [name, value] : probe.headers) {
+    action["httpHeaders"].push_back({{"name", name}, {"value", value}});
+  }
+  return action;
+}
+
+const char* probe_name(Probe::Type type) {
+  switch (type) {
+    case Probe::Type::kHttpGet:
+      return "httpGet";
+    case Probe::Type::kTcpSocket:
+      return "tcpSocket";
+    case Probe::Type::kExec:
+      return "exec";
+  }
+  return "?";
+}
+
 Json probe_json(const Probe& probe) {
   Json json = {{"initialDelaySeconds", probe.initial_delay_seconds},
                {"periodSeconds", probe.period_seconds},
                {"timeoutSeconds", probe.timeout_seconds},
                {"successThreshold", probe.success_threshold},
                {"failureThreshold", probe.failure_threshold}};
-  const bool http = probe.type == Probe::Type::kHttpGet;
-  Json action = {{"port", probe.port}};
-  if (!probe.host.empty()) action["host"] = probe.host;
-  if (http) action["path"] = probe.path;
-  for (const auto& [name, value] : probe.headers) {
-    action["httpHeaders"].push_back({{"name", name}, {"value", value}});
-  }
-  json[http ? "httpGet" : "tcpSocket"] = action;
+  json[probe_name(probe.type)] = probe_action(probe);
   return json;
 }
 
@@ -49,7 +69,14 @@ Json env_json(const EnvVar& variable) {
 Json port_json(const ContainerPort& port) {
   Json json = {{"containerPort", port.port}, {"protocol", protocol_name(port.protocol)}};
   if (!port.name.empty()) json["name"] = port.name;
+  if (port.host_port != 0) json["hostPort"] = port.host_port;
+  if (!port.host_ip.is_zero()) json["hostIP"] = port.host_ip.to_string();
   return json;
+}
+
+Json pre_stop_json(const Container& container) {
+  if (!container.pre_stop.empty()) return {{"exec", {{"command", container.pre_stop}}}};
+  return {{"sleep", {{"seconds", container.pre_stop_sleep_seconds}}}};
 }
 
 Json container_json(const Container& container) {
@@ -59,6 +86,9 @@ Json container_json(const Container& container) {
   for (const auto& variable : container.env) json["env"].push_back(env_json(variable));
   for (const auto& port : container.ports) json["ports"].push_back(port_json(port));
   if (container.readiness) json["readinessProbe"] = probe_json(*container.readiness);
+  if (!container.pre_stop.empty() || container.pre_stop_sleep_seconds != 0) {
+    json["lifecycle"]["preStop"] = pre_stop_json(container);
+  }
   return json;
 }
 
@@ -93,21 +123,29 @@ Json template_json(const DeploymentManifest& manifest) {
   return {{"metadata", meta}, {"spec", spec_json(manifest.spec)}};
 }
 
-Json service_spec(const Service& service) {
-  Json json = {{"type", service_type_name(service.type)}};
-  put_map(json, "selector", service.selector);
-  for (const auto& port : service.ports) {
-    Json entry = {{"port", port.port}, {"protocol", protocol_name(port.protocol)}};
-    if (!port.name.empty()) entry["name"] = port.name;
-    if (port.target.number != 0) entry["targetPort"] = port.target.number;
-    if (!port.target.name.empty()) entry["targetPort"] = port.target.name;
-    if (port.node_port != 0) entry["nodePort"] = port.node_port;
-    json["ports"].push_back(entry);
+Json count_json(const PodCount& count) {
+  if (count.percent) return fmt::format("{}%", count.number);
+  return count.number;
+}
+
+Json strategy_json(const RolloutStrategy& strategy) {
+  if (strategy.recreate) return {{"type", "Recreate"}};
+  return {{"type", "RollingUpdate"},
+          {"rollingUpdate",
+           {{"maxSurge", count_json(strategy.max_surge)},
+            {"maxUnavailable", count_json(strategy.max_unavailable)}}}};
+}
+
+const char* policy_name(FamilyPolicy policy) {
+  switch (policy) {
+    case FamilyPolicy::kSingleStack:
+      return "SingleStack";
+    case FamilyPolicy::kPreferDualStack:
+      return "PreferDualStack";
+    case FamilyPolicy::kRequireDualStack:
+      return "RequireDualStack";
   }
-  if (service.headless) json["clusterIP"] = "None";
-  if (!service.cluster_ips.empty()) json["clusterIP"] = service.cluster_ips.front().to_string();
-  for (const auto& ip : service.cluster_ips) json["clusterIPs"].push_back(ip.to_string());
-  return json;
+  return "?";
 }
 
 }  // namespace
@@ -132,15 +170,27 @@ std::string to_manifest(const DeploymentManifest& manifest) {
                {"metadata", meta_json(manifest.meta)},
                {"spec",
                 {{"replicas", manifest.replicas},
+                 {"minReadySeconds", manifest.min_ready_seconds},
+                 {"strategy", strategy_json(manifest.strategy)},
                  {"selector", selector},
                  {"template", template_json(manifest)}}}});
 }
 
+// The object's own JSON, with what only manifests have.
 std::string to_manifest(const ServiceManifest& manifest) {
-  return dump({{"apiVersion", "v1"},
-               {"kind", "Service"},
-               {"metadata", meta_json(manifest.meta)},
-               {"spec", service_spec(manifest.service)}});
+  auto json = Json::parse(to_json(manifest.service));
+  json["metadata"].update(meta_json(manifest.meta));
+  auto& spec = json["spec"];
+  if (manifest.family_policy) spec["ipFamilyPolicy"] = policy_name(*manifest.family_policy);
+  if (manifest.balancer_ip) spec["loadBalancerIP"] = manifest.balancer_ip->to_string();
+  if (!manifest.external_name.empty()) spec["externalName"] = manifest.external_name;
+  return dump(json);
+}
+
+std::string to_manifest(const EndpointSliceManifest& manifest) {
+  auto json = Json::parse(to_json(manifest.slice));
+  json["metadata"].update(meta_json(manifest.meta));
+  return dump(json);
 }
 
 std::string template_text(const PodManifest& manifest) {

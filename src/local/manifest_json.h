@@ -11,6 +11,7 @@ std::string to_manifest(const NamespaceManifest& manifest);
 std::string to_manifest(const PodManifest& manifest);
 std::string to_manifest(const DeploymentManifest& manifest);
 std::string to_manifest(const ServiceManifest& manifest);
+std::string to_manifest(const EndpointSliceManifest& manifest);
 
 // What makes one pod differ from another of the same kind: the spec, labels and annotations, not
 // the name.

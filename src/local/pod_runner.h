@@ -47,6 +47,7 @@ class PodRunner {
   void stop();
 
   const Pod& pod() const { return pod_; }
+  const PodSpec& spec() const { return manifest_.spec; }
   const std::string& hash() const { return hash_; }  // of the manifest it was made from
   bool gone() const { return gone_; }
   unsigned restarts() const { return restarts_; }

@@ -69,7 +69,7 @@ Result<void> make_cluster(const Paths& paths, const Cluster& cluster, const Mani
   WEIR_TRY(make_nodes(paths, cluster));
   Applied applied(paths.applied());
   WEIR_TRY(applied.make());
-  WEIR_TRY(applied.apply(manifests, kMaxPods));
+  WEIR_TRY(applied.apply(manifests, kMaxPods, service_ranges(cluster)));
   progress("starting agents and pods");
   return start_controller(paths, cluster);
 }
