@@ -24,13 +24,14 @@ class ServiceTracker {
   ServiceTracker& operator=(const ServiceTracker&) = delete;
 
   bool pending() const;
-  // Entries of all Service ports that changed since the last take(), the gone ones without frontends.
+  // Entries of all Service ports that changed since the last take(), the gone ones without
+  // frontends.
   ServiceChanges take();
   // Contradictions among all Services, sorted.
   std::vector<std::string> conflicts() const;
 
-  // Services with traffic policy Local (external) and a health check port: how many endpoints are on
-  // this node.
+  // Services with traffic policy Local (external) and a health check port: how many endpoints are
+  // on this node.
   struct Health {
     ObjectKey service;
     std::uint16_t port = 0;

@@ -27,10 +27,8 @@ struct ServiceContext {
 // served (headless, ExternalName, another proxy's) has none. Follows kube-proxy in which endpoints
 // serve (k8s.io/kubernetes/pkg/proxy/topology.go) and in which addresses are served.
 // complaints: what cannot be served as written, one sentence each, naming the Service.
-ServiceChanges compile_service(const Service& service,
-                               std::span<const EndpointSlice* const> slices,
-                               const ServiceContext& context,
-                               std::vector<std::string>& complaints);
+ServiceChanges compile_service(const Service& service, std::span<const EndpointSlice* const> slices,
+                               const ServiceContext& context, std::vector<std::string>& complaints);
 
 // Pure: the hostPorts of a pod of this node.
 ServiceChanges compile_host_ports(const Pod& pod);
@@ -39,11 +37,12 @@ ServiceChanges compile_host_ports(const Pod& pod);
 enum class EndpointUse : std::uint8_t {
   kServes,
   kNotReady,
-  kTerminating,     // serves only while no other does
-  kOtherZone,       // topology
-  kOtherNode,       // topology, or traffic policy Local
-  kNoSuchPort,      // its slice has no port of this name and protocol
+  kTerminating,  // serves only while no other does
+  kOtherZone,    // topology
+  kOtherNode,    // topology, or traffic policy Local
+  kNoSuchPort,   // its slice has no port of this name and protocol
   kOtherFamily,
+  kNoWeight,  // its pod has weight 0, others have more
 };
 
 struct EndpointState {
