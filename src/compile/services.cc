@@ -66,7 +66,7 @@ class ServicePasses {
 
   ServiceFrontend cluster_ip_row(const Claim& claim, const PortEndpoints& endpoints) const {
     const bool local = service_.internal_policy == TrafficPolicy::kLocal;
-    const bool own_first = service_.own_node_only && endpoints.own_ready;
+    const bool own_first = service_.own_node_first && endpoints.own_ready;
     return {claim.address, claim.port, WEIR_SCOPE_ANY, local ? local_flag(endpoints) : 0,
             local || own_first};
   }

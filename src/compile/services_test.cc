@@ -302,7 +302,7 @@ TEST(Service, AffinityIsThatOfTheService) {
 
 TEST(Service, OwnNodeFirstUsesOwnBackendsWhileOneIsReady) {
   Service dns = service();
-  dns.own_node_only = true;
+  dns.own_node_first = true;
   EXPECT_THAT(rows(dns), Contains("10.96.0.7:80 scope=any set=local flags=none"));
   EXPECT_THAT(rows(dns, kThere), Contains("10.96.0.7:80 scope=any set=cluster flags=none"));
   const std::vector<EndpointSlice> ending = {

@@ -58,7 +58,7 @@ std::string_view policy_name(TrafficPolicy policy) {
 void put_metadata(Json& metadata, const Service& service) {
   if (service.created != 0) metadata["creationTimestamp"] = k8s::format_time(service.created);
   if (service.other_proxy) metadata["labels"][k8s::kProxyLabel] = "other";
-  if (service.own_node_only) metadata["annotations"]["weir.dev/node-local"] = "true";
+  if (service.own_node_first) metadata["annotations"]["weir.dev/node-local"] = "true";
   if (service.dsr) metadata["annotations"]["weir.dev/forwarding"] = "dsr";
 }
 

@@ -70,7 +70,7 @@ TEST(Service, EveryFieldIsRead) {
   expected.publish_not_ready = true;
   expected.affinity_seconds = 42;
   expected.distribution = TrafficDistribution::kPreferSameNode;
-  expected.own_node_only = true;
+  expected.own_node_first = true;
   expected.dsr = true;
   EXPECT_EQ(service, expected) << to_json(service);
   EXPECT_EQ(read<Service>(to_json(service)), service);
@@ -132,7 +132,7 @@ TEST(Service, WrongAnnotationsOfWeirAreNotedAndHaveNoEffect) {
   const auto service = read<Service>(service_with("", R"(,"annotations":{
     "weir.dev/node-local":"yes","weir.dev/forwarding":"direct"})"),
                                      &notes);
-  EXPECT_FALSE(service.own_node_only || service.dsr);
+  EXPECT_FALSE(service.own_node_first || service.dsr);
   EXPECT_THAT(notes,
               ElementsAre("Service shop/cart: metadata.annotations.weir.dev/node-local: must "
                           "be \"true\" or \"false\"; it is without effect",

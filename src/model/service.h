@@ -77,8 +77,10 @@ struct Service {
   // it.
   bool other_proxy = false;
   // Annotations of Weir, see docs/services.md.
-  bool own_node_only = false;  // weir.dev/node-local: "true"
-  bool dsr = false;            // weir.dev/forwarding: "dsr"
+  // weir.dev/node-local: "true": clients of a ClusterIP get ready backends of their own node, while
+  // it has one.
+  bool own_node_first = false;
+  bool dsr = false;  // weir.dev/forwarding: "dsr"
 
   ObjectKey key() const { return {namespace_, name}; }
   bool selects(const Labels& labels) const;

@@ -36,10 +36,12 @@ struct ServiceBackend {
 // An address and port that clients use. A zero address of its family: any address of this node.
 struct ServiceFrontend {
   Address address;
-  std::uint16_t port = 0;   // 0: all others of a ClusterIP; flags has OTHER_PORTS
-  std::uint8_t scope = 0;   // enum weir_service_scope
-  std::uint32_t flags = 0;  // enum weir_service_flag
-  bool local_set = false;   // the set `local`; else `cluster`
+  std::uint16_t port = 0;  // 0: all others of a ClusterIP; flags has OTHER_PORTS
+  std::uint8_t scope = 0;  // enum weir_service_scope
+  // enum weir_service_flag; LOCAL only while somebody serves somewhere: what nobody serves is
+  // rejected, not dropped.
+  std::uint32_t flags = 0;
+  bool local_set = false;  // the set `local`; else `cluster`
 
   friend auto operator<=>(const ServiceFrontend&, const ServiceFrontend&) = default;
 };
