@@ -12,6 +12,10 @@ enum weir_route_kind {
   WEIR_ROUTE_SERVICES = 5,   /* the range of ClusterIPs: who is not in weir_service is nobody */
 };
 
+/* Packets for a Service, untranslated, to the node of the backend travel in a network identifier of
+ * their own: cfg.tunnel_vni plus this. */
+#define WEIR_VNI_DSR 1
+
 /* Map weir_route: longest prefix over the 128-bit v4-mapped space (an IPv4 /24 has prefixlen 120).
  */
 struct weir_route_key {

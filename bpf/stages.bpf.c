@@ -3,6 +3,7 @@
 #include "lib/connect.h"
 #include "lib/icmp_error.h"
 #include "lib/reject.h"
+#include "lib/sctp.h"
 
 SEC("tcx/ingress")
 int ingress_CONNECT(struct __sk_buff* skb) {
@@ -44,4 +45,18 @@ int egress_REJECT(struct __sk_buff* skb) {
   struct packet* pkt = packet_get();
   if (!pkt) return TCX_DROP; /* cannot happen */
   return reject_packet(skb, pkt);
+}
+
+SEC("tcx/ingress")
+int ingress_SCTP(struct __sk_buff* skb) {
+  struct packet* pkt = packet_get();
+  if (!pkt) return TCX_DROP; /* cannot happen */
+  return sctp_translate(skb, pkt, true);
+}
+
+SEC("tcx/egress")
+int egress_SCTP(struct __sk_buff* skb) {
+  struct packet* pkt = packet_get();
+  if (!pkt) return TCX_DROP; /* cannot happen */
+  return sctp_translate(skb, pkt, false);
 }

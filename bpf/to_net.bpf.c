@@ -12,7 +12,7 @@ static __always_inline int host_to_tunnel(struct __sk_buff* skb, struct packet* 
       (pkt->to.route.kind != WEIR_ROUTE_PODS && pkt->to.route.kind != WEIR_ROUTE_NODE) ||
       addr_is_zero(&pkt->to.route.node_addr))
     return drop(skb, pkt, WEIR_DROP_NO_ROUTE);
-  if (!tunnel_key_set(skb, &pkt->to.route.node_addr)) return drop(skb, pkt, WEIR_DROP_ENCAP);
+  if (!tunnel_key_set(skb, &pkt->to.route.node_addr, false)) return drop(skb, pkt, WEIR_DROP_ENCAP);
   if (bpf_skb_store_bytes(skb, 0, tunnel_mac, ETH_ALEN, 0) ||
       bpf_skb_store_bytes(skb, ETH_ALEN, link_mac, ETH_ALEN, 0))
     return drop(skb, pkt, WEIR_DROP_REWRITE);

@@ -94,15 +94,26 @@ static __always_inline bool is_half(const struct weir_ct* ct) {
   return ct && (READ_ONCE(ct->flags) & (WEIR_CT_NAT | WEIR_CT_NAT_REPLY));
 }
 
+/* DSR, on the node that the client speaks to. */
+static __always_inline bool is_hand_over(const struct packet* pkt, const struct weir_ct* ct) {
+  const struct weir_ct_path* path = pkt->from_hi ? &ct->path[1] : &ct->path[0];
+  return path->dsr && path->out == WEIR_OUT_TUNNEL;
+}
+
 /* The tuple that the packet will bear, as far as it is known, of an entry or of a Service; and what
  * lies behind its destination. */
 static __always_inline enum weir_drop connect_target(struct packet* pkt, struct weir_ct* ct) {
   pkt->service.id = 0;
+  pkt->hand_over = 0;
   pkt->nat.src = pkt->src;
   pkt->nat.dst = pkt->dst;
   pkt->nat.src_port = pkt->src_port;
   pkt->nat.dst_port = pkt->dst_port;
   if (!ct && cfg.services && pkt->hook != WEIR_HOOK_TO_POD) return resolve(pkt);
+  if (ct && is_hand_over(pkt, ct)) {
+    pkt->hand_over = 1;
+    return end_find(pkt->from_hi ? &ct->path[1].next_hop : &ct->path[0].next_hop, &pkt->to);
+  }
   if (is_half(ct)) {
     ct_nat(ct, READ_ONCE(ct->flags), &pkt->nat);
     barrier();
@@ -119,6 +130,7 @@ SHARED int connect_paths(struct __sk_buff* skb, struct packet* pkt, struct weir_
   __builtin_memset(paths, 0, sizeof(*paths));
   paths->there.set = paths->back.set = 1;
   paths->there.in_ifindex = pkt->in;
+  paths->there.dsr = pkt->dsr | pkt->hand_over;
   const enum weir_drop bad = path_there(skb, pkt, &paths->there);
   if (bad || is_half(ct)) return bad;
   paths->back.in_ifindex = path_answers_in(&paths->there);
@@ -126,7 +138,9 @@ SHARED int connect_paths(struct __sk_buff* skb, struct packet* pkt, struct weir_
   /* What the network sends to this host is the stack's, without an entry. */
   if (pkt->hook == WEIR_HOOK_FROM_NET && paths->there.out == WEIR_OUT_HOST && !paths->translate)
     return WEIR_DROP_NONE;
-  return path_back(skb, pkt, &paths->back);
+  /* The client is answered by the other node. */
+  paths->back.set = !pkt->hand_over;
+  return pkt->hand_over ? WEIR_DROP_NONE : path_back(skb, pkt, &paths->back);
 }
 
 /* The source is believed, the destination found, and both ways are known. */
@@ -185,7 +199,9 @@ static __always_inline int connect(struct __sk_buff* skb, struct packet* pkt, bo
   enum weir_drop bad = end_find(&pkt->src, &pkt->from);
   if (bad) return drop(skb, pkt, bad);
   const bool reopen =
-      ct && ((pkt->flags & PACKET_REOPEN) || (cfg.services && backend_left(pkt, ct)));
+      ct && ((pkt->flags & PACKET_REOPEN) ||
+             (cfg.services && pkt->proto != IPPROTO_TCP &&
+              (is_hand_over(pkt, ct) || backend_left(pkt, ct))));
   bad = connect_decide(skb, pkt, reopen ? NULL : ct);
   if (bad == WEIR_DROP_POD_UNKNOWN && !reopen && is_translated_entry(ct))
     bad = WEIR_DROP_BACKEND_GONE;

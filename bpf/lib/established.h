@@ -10,7 +10,7 @@
  * Service's packet elsewhere and take a translated answer for its own. */
 static __always_inline int unforwardable(struct __sk_buff* skb, struct packet* pkt, __u32 flags,
                                          const struct weir_ct_path* path, bool ingress) {
-  const bool service = (flags & WEIR_CT_SERVICE) && (flags & WEIR_CT_NAT);
+  const bool service = path->dsr || ((flags & WEIR_CT_SERVICE) && (flags & WEIR_CT_NAT));
   if (!service && !(flags & WEIR_CT_NAT_REPLY)) return to_stack(skb, pkt);
   if (!service || pkt->ttl <= 1) return drop(skb, pkt, WEIR_DROP_TTL);
   pkt->mtu = path->mtu;
@@ -28,6 +28,10 @@ static __always_inline int deliver(struct __sk_buff* skb, struct packet* pkt, st
   /* Nor may flags and translation be those of another key that got the element meanwhile. */
   if (READ_ONCE(ct->id) != id) return drop(skb, pkt, WEIR_DROP_RACE);
   ct_account(pkt, ct);
+  if (translated && pkt->proto == IPPROTO_SCTP) {
+    pkt->paths.there = *path;
+    return stage_enter(skb, pkt, ingress, WEIR_STAGE_SCTP);
+  }
   if (translated && !nat_apply(skb, pkt)) return drop(skb, pkt, WEIR_DROP_REWRITE);
   return output(skb, pkt, path, ingress);
 }
@@ -37,6 +41,8 @@ static __always_inline int deliver(struct __sk_buff* skb, struct packet* pkt, st
 static __always_inline enum weir_drop source_check(const struct packet* pkt,
                                                    const struct weir_ct* ct,
                                                    const struct weir_ct_path* path) {
+  /* What a node hands over, any node may, and the client itself. */
+  if (path->set && path->dsr && (pkt->dsr || pkt->in == WEIR_CT_IN_NET)) return WEIR_DROP_NONE;
   if (!path->set || path->in_ifindex != pkt->in) return WEIR_DROP_SPOOFED;
   if (!pkt->tunnelled) return WEIR_DROP_NONE;
   const struct weir_addr* node = pkt->from_hi ? &ct->path[0].next_hop : &ct->path[1].next_hop;

@@ -43,7 +43,8 @@ static __always_inline bool nat_address(struct __sk_buff* skb, const struct pack
 /* Replaces a port, or the identifier of an ICMP echo. */
 static __always_inline bool nat_port(struct __sk_buff* skb, const struct packet* pkt, bool source,
                                      __be16 from, __be16 to) {
-  if (!(pkt->flags & PACKET_L4) || from == to) return true;
+  /* SCTP's have been replaced before, by a stage of their own. */
+  if (!(pkt->flags & PACKET_L4) || from == to || pkt->proto == IPPROTO_SCTP) return true;
   const __u32 offset = is_icmp(pkt->proto) ? pkt->l4_offset + 4 : pkt->l4_offset + (source ? 0 : 2);
   return bpf_l4_csum_replace(skb, l4_check_offset(pkt), from, to, 2 | l4_check_flags(pkt)) == 0 &&
          bpf_skb_store_bytes(skb, offset, &to, 2, 0) == 0;

@@ -55,8 +55,10 @@ static __always_inline int output_local(struct __sk_buff* skb, const struct pack
   return forward(skb, pkt, WEIR_OUT_LOCAL, bpf_redirect_peer(path->out_ifindex, 0));
 }
 
-static __always_inline bool tunnel_key_set(struct __sk_buff* skb, const struct weir_addr* node) {
-  struct bpf_tunnel_key key = {.tunnel_id = cfg.tunnel_vni, .tunnel_ttl = 64};
+static __always_inline bool tunnel_key_set(struct __sk_buff* skb, const struct weir_addr* node,
+                                           bool dsr) {
+  struct bpf_tunnel_key key = {.tunnel_id = cfg.tunnel_vni + (dsr ? WEIR_VNI_DSR : 0),
+                               .tunnel_ttl = 64};
   if (addr_is_v4(node)) {
     key.remote_ipv4 = bpf_ntohl(node->word[3]);
     return bpf_skb_set_tunnel_key(skb, &key, sizeof(key), BPF_F_ZERO_CSUM_TX) == 0;
@@ -69,7 +71,7 @@ static __always_inline int output_tunnel(struct __sk_buff* skb, const struct pac
                                          const struct weir_ct_path* path) {
   static const __u8 link_mac[] = WEIR_LINK_MAC;
   static const __u8 tunnel_mac[] = WEIR_TUNNEL_MAC;
-  if (!tunnel_key_set(skb, &path->next_hop)) return drop(skb, pkt, WEIR_DROP_ENCAP);
+  if (!tunnel_key_set(skb, &path->next_hop, path->dsr)) return drop(skb, pkt, WEIR_DROP_ENCAP);
   if (!rewrite_l2_ttl(skb, pkt, tunnel_mac, link_mac)) return drop(skb, pkt, WEIR_DROP_REWRITE);
   mark_judged(skb);
   return forward(skb, pkt, WEIR_OUT_TUNNEL, bpf_redirect(path->out_ifindex, 0));
@@ -111,7 +113,7 @@ static __always_inline int output_from_host(struct __sk_buff* skb, const struct 
       if (!rewrite_l2(skb, path->mac, link_mac)) return drop(skb, pkt, WEIR_DROP_REWRITE);
       return forward(skb, pkt, WEIR_OUT_LOCAL, bpf_redirect(path->out_ifindex, 0));
     case WEIR_OUT_TUNNEL:
-      if (!tunnel_key_set(skb, &path->next_hop)) return drop(skb, pkt, WEIR_DROP_ENCAP);
+      if (!tunnel_key_set(skb, &path->next_hop, false)) return drop(skb, pkt, WEIR_DROP_ENCAP);
       if (!rewrite_l2(skb, tunnel_mac, link_mac)) return drop(skb, pkt, WEIR_DROP_REWRITE);
       return forward(
           skb, pkt, WEIR_OUT_TUNNEL,

@@ -82,8 +82,10 @@ struct packet {
   __u8 icmp_code;
   __u8 from_hi;   /* the packet goes from key.addr[1] to key.addr[0] */
   __u8 tunnelled; /* came out of the tunnel; outer_src is set */
+  __u8 dsr;       /* by a node that wants this one to answer the client */
   __u8 l4_length; /* TCP: of its header */
   __u8 reason;    /* enum weir_drop, for the stage REJECT */
+  __u8 hand_over; /* to the backend's node, untranslated: DSR */
   __u16 mtu;      /* TOO_BIG: what would fit */
   struct weir_addr outer_src;
   /* scratch of the stages, too large for the stack */
@@ -108,4 +110,8 @@ struct {
 static __always_inline struct packet* packet_get(void) {
   const __u32 zero = 0;
   return bpf_map_lookup_elem(&weir_packet, &zero);
+}
+
+static __always_inline bool has_ports(const struct packet* pkt) {
+  return pkt->proto == IPPROTO_TCP || pkt->proto == IPPROTO_UDP || pkt->proto == IPPROTO_SCTP;
 }

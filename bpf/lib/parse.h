@@ -63,11 +63,12 @@ static __always_inline bool icmp_is_echo(const struct packet* pkt) {
 static __always_inline enum weir_drop parse_l4(struct __sk_buff* skb, struct packet* pkt) {
   const bool tcp = pkt->proto == IPPROTO_TCP;
   const bool icmp = pkt->proto == (pkt->ipv4 ? IPPROTO_ICMP : IPPROTO_ICMPV6);
-  if (!tcp && !icmp && pkt->proto != IPPROTO_UDP) return WEIR_DROP_NONE;
+  const bool sctp = pkt->proto == IPPROTO_SCTP;
+  if (!tcp && !icmp && !sctp && pkt->proto != IPPROTO_UDP) return WEIR_DROP_NONE;
   /* The mask is for the verifier; what it would cut off would be judged by the wrong bytes. */
   if (pkt->l4_offset > 0x1ff) return WEIR_DROP_MALFORMED;
   const __u32 offset = pkt->l4_offset & 0x1ff;
-  const __u32 need = tcp ? 20 : 8;
+  const __u32 need = tcp ? 20 : sctp ? 12 : 8;
   if (!parse_reach(skb, offset + need)) return WEIR_DROP_MALFORMED;
   const __u8* l4 = (void*)(long)skb->data + offset;
   if ((void*)l4 + 8 > (void*)(long)skb->data_end) return WEIR_DROP_MALFORMED;
@@ -165,6 +166,7 @@ static __always_inline enum weir_drop parse(struct __sk_buff* skb, struct packet
   pkt->icmp_type = 0;
   pkt->icmp_code = 0;
   pkt->tunnelled = 0;
+  pkt->dsr = 0;
   pkt->src_port = 0;
   pkt->dst_port = 0;
   pkt->src = (struct weir_addr){};

@@ -24,10 +24,20 @@ static __always_inline bool end_is_node_side(const struct end* end) {
 
 /* --- sources ---------------------------------------------------------------------------------- */
 
+/* A client outside, by way of a node of ours. */
+static __always_inline enum weir_drop source_check_dsr(const struct packet* pkt) {
+  struct weir_route node;
+  return pkt->from.kind == WEIR_ROUTE_OUTSIDE && route_lookup(&pkt->outer_src, &node) &&
+                 node.kind == WEIR_ROUTE_NODE
+             ? WEIR_DROP_NONE
+             : WEIR_DROP_TUNNEL_SOURCE;
+}
+
 /* A source is believed only where it can come from: pods' behind their node's tunnel end. */
 static __always_inline enum weir_drop source_check_net(const struct packet* pkt) {
   const struct end* from = &pkt->from;
   if (from->local || from->kind == WEIR_ROUTE_LOCAL_PODS) return WEIR_DROP_SPOOFED;
+  if (pkt->dsr) return source_check_dsr(pkt);
   if (pkt->tunnelled)
     return end_is_node_side(from) && addr_equal(&from->route.node_addr, &pkt->outer_src)
                ? WEIR_DROP_NONE
@@ -140,7 +150,7 @@ static __always_inline enum weir_drop path_there(struct __sk_buff* skb, struct p
       if (tunnel_port_is_meant(pkt)) return WEIR_DROP_TUNNEL_FORBIDDEN;
       break;
     case WEIR_HOOK_FROM_NET:
-      if (to->local || is_translated(pkt)) break;
+      if (to->local || is_translated(pkt) || path->dsr) break;
       /* The stack's own business: this host's addresses, and on NICs what it may route. */
       path->out = WEIR_OUT_HOST;
       return to->kind == WEIR_ROUTE_HOST || (!pkt->tunnelled && to->kind != WEIR_ROUTE_LOCAL_PODS)
@@ -168,7 +178,7 @@ static __always_inline enum weir_drop path_back(struct __sk_buff* skb, struct pa
     path->version = !from->local && from->kind == WEIR_ROUTE_HOST ? from->route.version : 0;
     return WEIR_DROP_NONE;
   }
-  if (pkt->tunnelled) {
+  if (pkt->tunnelled && !pkt->dsr) {
     path_to_tunnel(path, &from->route);
     return WEIR_DROP_NONE;
   }
@@ -185,7 +195,8 @@ static __always_inline enum translate translation(const struct packet* pkt) {
   if (pkt->hook == WEIR_HOOK_FROM_POD && cfg.masquerade && !pkt->to.local &&
       pkt->to.kind == WEIR_ROUTE_OUTSIDE)
     return TRANSLATE_SOURCE;
-  if (!cfg.services || !pkt->service.id) return TRANSLATE_NOT;
+  if (!cfg.services || !pkt->service.id || (pkt->paths.there.dsr && leaves))
+    return TRANSLATE_NOT;
   /* The answers must come back here to be translated. */
   return pkt->hook == WEIR_HOOK_FROM_NET && leaves ? TRANSLATE_SOURCE : TRANSLATE_TARGET;
 }

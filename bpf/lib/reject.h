@@ -3,7 +3,7 @@
 
 #include <linux/tcp.h>
 
-#include "lib/output.h"
+#include "lib/fib.h"
 
 #define IPV4_BYTES 20
 #define IPV6_BYTES 40
@@ -132,8 +132,14 @@ static __always_inline int answer_send(struct __sk_buff* skb, const struct packe
   static const __u8 tunnel_mac[] = WEIR_TUNNEL_MAC;
   struct ethhdr eth;
   mark_judged(skb);
+  if (pkt->dsr) { /* the client is outside, not behind the node that handed this over */
+    struct weir_ct_path path = {};
+    if (fib_path(skb, skb->ifindex, pkt->ipv4, &pkt->dst, &pkt->src, &path)) return TCX_DROP;
+    if (addr_is_zero(&path.next_hop)) path.next_hop = pkt->src;
+    return redirect_next_hop(pkt, &path);
+  }
   if (pkt->tunnelled) {
-    if (!tunnel_key_set(skb, &pkt->outer_src) || !rewrite_l2(skb, tunnel_mac, link_mac))
+    if (!tunnel_key_set(skb, &pkt->outer_src, false) || !rewrite_l2(skb, tunnel_mac, link_mac))
       return TCX_DROP;
     return bpf_redirect(skb->ifindex, 0);
   }

@@ -21,8 +21,9 @@ static __always_inline bool from_cluster(const struct packet* pkt) {
 }
 
 static __always_inline enum weir_drop resolve_backend(struct packet* pkt) {
-  const struct weir_service* service = &pkt->service;
+  struct weir_service* service = &pkt->service;
   const bool in_cluster = from_cluster(pkt);
+  if (pkt->dsr) service->set = service->local_set;
   struct weir_addr client = pkt->src;
   if (!service_admits(service, &client)) return WEIR_DROP_SERVICE_SOURCE;
   /* Of this node's addresses the kernel may have chosen any. */
@@ -37,8 +38,16 @@ static __always_inline enum weir_drop resolve_backend(struct packet* pkt) {
   return WEIR_DROP_NONE;
 }
 
-static __always_inline bool has_ports(const struct packet* pkt) {
-  return pkt->proto == IPPROTO_TCP || pkt->proto == IPPROTO_UDP || pkt->proto == IPPROTO_SCTP;
+/* NodePorts are at this node's addresses; what another node hands over bears that node's. */
+static __always_inline bool addresses_node(const struct packet* pkt) {
+  return pkt->to.kind == WEIR_ROUTE_HOST || (pkt->dsr && pkt->to.kind == WEIR_ROUTE_NODE);
+}
+
+/* DSR: the backend's node translates, and answers the client itself. */
+static __always_inline bool is_handed_over(const struct packet* pkt) {
+  return cfg.tunnel && (pkt->service.flags & WEIR_SERVICE_DSR) &&
+         pkt->hook == WEIR_HOOK_FROM_NET && !pkt->tunnelled && end_is_node_side(&pkt->to) &&
+         !from_cluster(pkt) && !addr_is_zero(&pkt->to.route.node_addr);
 }
 
 /* A new connection: pkt->nat.dst becomes a backend, if this is a Service's address. pkt->to says
@@ -54,7 +63,7 @@ SHARED int resolve(struct packet* pkt) {
     if (pkt->to.kind == WEIR_ROUTE_SERVICES)
       return service_has_other_ports(&pkt->dst) ? WEIR_DROP_SERVICE_NO_PORT
                                                 : WEIR_DROP_SERVICE_UNKNOWN;
-    if (pkt->to.kind != WEIR_ROUTE_HOST || !has_ports(pkt)) return bad;
+    if (!has_ports(pkt) || !addresses_node(pkt)) return bad;
     struct weir_addr any = addr_any(&pkt->dst);
     found = service_find(&any, pkt->dst_port, pkt->proto, false, in_cluster, &pkt->service);
     if (!found) {
@@ -62,18 +71,26 @@ SHARED int resolve(struct packet* pkt) {
       return bad;
     }
   }
-  const enum weir_drop bad = resolve_backend(pkt);
-  return bad ? bad : end_find(&pkt->nat.dst, &pkt->to);
+  enum weir_drop bad = resolve_backend(pkt);
+  if (!bad) bad = end_find(&pkt->nat.dst, &pkt->to);
+  if (!bad && is_handed_over(pkt)) {
+    pkt->hand_over = 1;
+    pkt->nat.dst = pkt->dst;
+    pkt->nat.dst_port = pkt->dst_port;
+  }
+  return bad;
 }
 
-/* The opener speaks to a backend that its Service has let go. TCP keeps it, as with kube-proxy. */
+/* The opener speaks to a backend that its Service has let go. Not asked for TCP, which keeps it, as
+ * with kube-proxy. */
 SHARED int backend_left(struct packet* pkt, struct weir_ct* ct) {
   if (!pkt || !ct) return 0;
   const __u32 flags = READ_ONCE(ct->flags);
-  if (!(flags & WEIR_CT_NAT) || !(flags & WEIR_CT_SERVICE) || pkt->proto == IPPROTO_TCP) return 0;
+  if (!(flags & WEIR_CT_NAT) || !(flags & WEIR_CT_SERVICE)) return 0;
   ct_nat(ct, flags, &pkt->nat);
   const bool in_cluster = from_cluster(pkt);
   if (!service_find(&pkt->dst, pkt->dst_port, pkt->proto, true, in_cluster, &pkt->service))
     return 1;
-  return !service_has_backend(pkt->service.set, &pkt->nat.dst, pkt->nat.dst_port);
+  const __u32 set = pkt->dsr ? pkt->service.local_set : pkt->service.set;
+  return !service_has_backend(set, &pkt->nat.dst, pkt->nat.dst_port);
 }

@@ -97,7 +97,9 @@ static __always_inline enum weir_drop nat_source(struct packet* pkt) {
 SHARED int nat_connect(struct packet* pkt) {
   if (!pkt) return WEIR_DROP_RACE;
   const bool echo = is_icmp(pkt->proto) && pkt->src_port;
-  if (pkt->proto != IPPROTO_TCP && pkt->proto != IPPROTO_UDP && !echo)
+  if (!has_ports(pkt) && !echo) return WEIR_DROP_NOT_TRANSLATABLE;
+  /* Its checksum spans the fragments. */
+  if (pkt->proto == IPPROTO_SCTP && (pkt->flags & PACKET_FRAGMENT))
     return WEIR_DROP_NOT_TRANSLATABLE;
   const enum weir_drop bad = nat_source(pkt);
   if (bad) return bad;

@@ -130,6 +130,7 @@ Bed::Bed(const BedOptions& options) {
   if (injector == nullptr) throw std::runtime_error("load tunnelled");
   inject_ = Fd(dup(bpf_program__fd(injector->progs.tunnelled)));
   inject_source_ = Fd(dup(bpf_map__fd(injector->maps.outer_source)));
+  inject_vni_ = Fd(dup(bpf_map__fd(injector->maps.vni)));
   inject_target_ = Fd(dup(bpf_map__fd(injector->maps.under_test)));
   tunnelled_bpf__destroy(injector);
   const std::uint32_t zero = 0;
@@ -173,6 +174,7 @@ Outcome Bed::run(const Arrival& arrival, const Bytes& frame) {
     const std::uint32_t zero = 0;
     const weir_addr source = to_abi(*arrival.outer_source);
     bpf_map_update_elem(inject_source_.get(), &zero, &source, BPF_ANY);
+    bpf_map_update_elem(inject_vni_.get(), &zero, &arrival.vni, BPF_ANY);
     fd = inject_.get();
   }
   if (const int err = bpf_prog_test_run_opts(fd, &options); err != 0) {

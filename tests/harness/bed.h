@@ -34,6 +34,7 @@ struct Arrival {
   weir_hook hook = WEIR_HOOK_FROM_POD;
   std::uint32_t ifindex = kLinkA;
   std::optional<Address> outer_source = {};  // came out of the tunnel, from there
+  std::uint32_t vni = Settings().tunnel_vni;
   std::uint32_t mark = 0;
   std::uint32_t gso_size = 0;
   std::uint32_t gso_segs = 0;
@@ -90,6 +91,14 @@ class Bed {
   Outcome from_tunnel(const Address& node, const auto& packet) {
     return run({.hook = WEIR_HOOK_FROM_NET, .ifindex = kTunnel, .outer_source = node}, packet);
   }
+  // Handed over by a node: this one is to answer the client.
+  Outcome from_node(const Address& node, const auto& packet) {
+    return run({.hook = WEIR_HOOK_FROM_NET,
+                .ifindex = kTunnel,
+                .outer_source = node,
+                .vni = Settings().tunnel_vni + WEIR_VNI_DSR},
+               packet);
+  }
   Outcome to_nic(const auto& packet) {
     return run({.hook = WEIR_HOOK_TO_NET, .ifindex = kUplink}, packet);
   }
@@ -125,7 +134,7 @@ class Bed {
   std::unique_ptr<Dataplane> plane_;
   Entries entries_;
   std::array<Fd, WEIR_HOOKS> programs_;
-  Fd inject_, inject_source_, inject_target_;
+  Fd inject_, inject_source_, inject_vni_, inject_target_;
   mutable std::map<std::string, Fd> maps_;
   std::unique_ptr<RingReader> ring_;
   std::vector<weir_event> events_;

@@ -7,7 +7,8 @@
 namespace weir {
 namespace {
 
-constexpr std::uint8_t kIcmp = 1, kTcp = 6, kUdp = 17, kFragment = 44, kIcmp6 = 58, kNone = 59;
+constexpr std::uint8_t kIcmp = 1, kTcp = 6, kUdp = 17, kFragment = 44, kIcmp6 = 58, kNone = 59,
+                       kSctp = 132;
 
 template <typename... F>
 struct Match : F... {
@@ -77,6 +78,28 @@ void build_udp(Build& build, const Udp& udp, const Ip& ip) {
   if (!udp.checksum) return;
   const std::uint16_t sum = l4_checksum(ip, kUdp, build.bytes);
   set16(build.bytes, 6, sum == 0 ? 0xffff : sum);
+}
+
+// Castagnoli's polynomial, bit by bit.
+std::uint32_t crc32c(const Bytes& bytes) {
+  std::uint32_t crc = 0xffffffff;
+  for (const std::uint8_t byte : bytes) {
+    crc ^= byte;
+    for (int i = 0; i < 8; ++i) crc = (crc & 1) != 0 ? (crc >> 1) ^ 0x82f63b78 : crc >> 1;
+  }
+  return ~crc;
+}
+
+void build_sctp(Build& build, const Sctp& sctp) {
+  Bytes h;
+  put16(h, sctp.src_port);
+  put16(h, sctp.dst_port);
+  put32(h, 0x12345678);
+  put32(h, 0);
+  prepend(build, std::move(h), kSctp);
+  const std::uint32_t crc = crc32c(build.bytes);  // its bytes travel in the order of a PC's
+  for (std::size_t i = 0; i < 4; ++i)
+    build.bytes[8 + i] = static_cast<std::uint8_t>(crc >> (8 * i));
 }
 
 void build_icmp(Build& build, const IcmpHeader& icmp, const Ip& ip) {
@@ -176,6 +199,7 @@ Bytes Packet::bytes() const {
               [&](const FragmentHeader& l) { build_fragment(build, l); },
               [&](const Tcp& l) { build_tcp(build, l, ip); },
               [&](const Udp& l) { build_udp(build, l, ip); },
+              [&](const Sctp& l) { build_sctp(build, l); },
               [&](const Echo& l) { build_echo(build, l, ip); },
               [&](const IcmpHeader& l) { build_icmp(build, l, ip); },
               [&](const Payload& l) { prepend(build, l.bytes, kNone); }},

@@ -67,6 +67,10 @@ struct Udp {
   bool checksum = true;
 };
 
+struct Sctp {
+  std::uint16_t src_port, dst_port;
+};
+
 struct Echo {
   bool request;
   std::uint16_t id, sequence;
@@ -82,7 +86,7 @@ struct Payload {
   Bytes bytes;
 };
 
-using Layer = std::variant<Eth, Ip, Extension, FragmentHeader, Tcp, Udp, Echo, IcmpHeader, Payload>;
+using Layer = std::variant<Eth, Ip, Extension, FragmentHeader, Tcp, Udp, Sctp, Echo, IcmpHeader, Payload>;
 
 struct Packet {
   std::vector<Layer> layers;
@@ -103,6 +107,9 @@ inline Tcp tcp(std::uint16_t src_port, std::uint16_t dst_port, int flags) {
   return Tcp{src_port, dst_port, static_cast<std::uint8_t>(flags), {}};
 }
 inline Udp udp(std::uint16_t src_port, std::uint16_t dst_port) { return Udp{src_port, dst_port}; }
+inline Sctp sctp(std::uint16_t src_port, std::uint16_t dst_port) {
+  return Sctp{src_port, dst_port};
+}
 inline Echo ping(std::uint16_t id, std::uint16_t sequence = 1) { return Echo{true, id, sequence}; }
 inline Echo pong(std::uint16_t id, std::uint16_t sequence = 1) { return Echo{false, id, sequence}; }
 Payload payload(std::size_t size);

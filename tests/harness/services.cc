@@ -56,6 +56,10 @@ std::uint32_t TestServices::add(const Row& row) {
   value.id = value.set = id;
   value.flags = row.flags;
   value.affinity_s = row.affinity_s;
+  if (!row.local.empty()) {
+    value.local_set = next_id_++;
+    set_backends(value.local_set, row.local);
+  }
   write("weir_service", &value.key, &value);
   publish();
   return id;

@@ -25,6 +25,7 @@ class TestServices {
     std::uint32_t flags = 0;
     std::uint32_t affinity_s = 0;
     std::uint8_t scope = WEIR_SCOPE_ANY;
+    std::vector<Backend> local = {};  // DSR: those on this node
   };
 
   explicit TestServices(Bed& bed) : bed_(bed) {}

@@ -16,6 +16,14 @@ struct {
   __type(value, struct weir_addr);
 } outer_source SEC(".maps");
 
+/* One element: the network identifier. Written by the test. */
+struct {
+  __uint(type, BPF_MAP_TYPE_ARRAY);
+  __uint(max_entries, 1);
+  __type(key, __u32);
+  __type(value, __u32);
+} vni SEC(".maps");
+
 /* [0]: the program under test. Written by the test. */
 struct {
   __uint(type, BPF_MAP_TYPE_PROG_ARRAY);
@@ -28,8 +36,9 @@ SEC("tcx/ingress")
 int tunnelled(struct __sk_buff* skb) {
   const __u32 zero = 0;
   const struct weir_addr* source = bpf_map_lookup_elem(&outer_source, &zero);
-  if (!source) return TCX_DROP;
-  struct bpf_tunnel_key key = {.tunnel_id = 1};
+  const __u32* id = bpf_map_lookup_elem(&vni, &zero);
+  if (!source || !id) return TCX_DROP;
+  struct bpf_tunnel_key key = {.tunnel_id = *id};
   if (source->word[2] == bpf_htonl(WEIR_V4_MAPPED)) {
     key.local_ipv4 = bpf_ntohl(source->word[3]);
     if (bpf_skb_set_tunnel_key(skb, &key, sizeof(key), 0)) return TCX_DROP;

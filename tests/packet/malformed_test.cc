@@ -132,7 +132,7 @@ TEST_P(Ipv4Options, AHeaderShorterThanItselfIsMalformed) {
 TEST_P(Ipv4Options, CutShortTheyAreMalformedInAnyPacket) {
   Ip head = ip(cast().pod_a, cast().pod_b);
   head.options = Bytes(8, 1);
-  head.proto = 132;
+  head.proto = 47;
   Bytes frame = (eth() / head).bytes();
   EXPECT_EQ(bed().from_pod(kLinkA, frame).verdict, kRedirect);
   frame.resize(frame.size() - 2);

@@ -185,7 +185,7 @@ TEST_P(Masquerade, WithoutANodeAddressThereIsNone) {
 
 TEST_P(Masquerade, OtherProtocolsDoNotLeave) {
   Ip head = ip(cast().pod_a, cast().outside);
-  head.proto = 132;
+  head.proto = 47;
   EXPECT_EQ(bed().from_pod(kLinkA, eth() / head / payload(20)).reason(),
             WEIR_DROP_NOT_TRANSLATABLE);
   EXPECT_EQ(out(IcmpHeader{static_cast<std::uint8_t>(cast().v4() ? 13 : 135), 0}).reason(),

@@ -164,11 +164,11 @@ TEST_P(PodToPod, UdpAndPing) {
 }
 
 TEST_P(PodToPod, AnyProtocolGoesByAddressesAlone) {
-  auto sctp = ip(cast().pod_a, cast().pod_b);
-  sctp.proto = 132;
-  const Outcome out = bed().from_pod(kLinkA, eth() / sctp / payload(20));
+  auto gre = ip(cast().pod_a, cast().pod_b);
+  gre.proto = 47;
+  const Outcome out = bed().from_pod(kLinkA, eth() / gre / payload(20));
   EXPECT_EQ(out.verdict, kRedirect);
-  EXPECT_TRUE(bed().connection(cast().pod_a, 0, cast().pod_b, 0, 132));
+  EXPECT_TRUE(bed().connection(cast().pod_a, 0, cast().pod_b, 0, 47));
 }
 
 TEST_P(PodToPod, AnAddressOfTheRangeWithoutPodIsUnknown) {
