@@ -10,6 +10,7 @@
 #include <set>
 
 #include "compile/passes.h"
+#include "compile/ranges.h"
 
 namespace weir {
 namespace {
@@ -27,20 +28,6 @@ bool is_link_local(const Address& address) {
 }
 
 Cidr host_cidr(const Address& address) { return {address, address.is_v4() ? 32 : 128}; }
-
-// An IPv6 prefix so short that it holds the v4-mapped space too would catch all of IPv4.
-bool holds_mapped_space(const Cidr& cidr) {
-  if (cidr.family() == Family::kIpv4) return false;
-  const auto mapped = Address::v4(0).bytes();
-  for (int bit = 0; bit < cidr.bits(); ++bit) {
-    const auto byte = static_cast<std::size_t>(bit / 8);
-    const int mask = 0x80 >> (bit % 8);
-    if ((mapped[byte] & mask) != (cidr.address().bytes()[byte] & mask)) return false;
-  }
-  return true;
-}
-
-bool is_too_wide(const Cidr& cidr) { return cidr.bits() < 8 || holds_mapped_space(cidr); }
 
 std::optional<Address> first_of(const Node& node, Family family) {
   const auto it = std::ranges::find(node.addresses, family, &Address::family);

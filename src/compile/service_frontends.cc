@@ -144,7 +144,7 @@ std::size_t Claim::hash() const {
 }
 
 std::string Claim::to_string() const {
-  if (!protocol) return fmt::format("{}, all ports", address.to_string());
+  if (!protocol) return fmt::format("{} (all other ports)", address.to_string());
   const std::string host = address == zero_of(address.family())
                                ? std::string(address.is_v4() ? "IPv4 node" : "IPv6 node")
                                : address.to_string();
@@ -214,6 +214,14 @@ ServicePortKey port_key(const Pod& pod, const HostPort& port, Family family) {
   std::string name = fmt::format("hostPort/{}/{}", protocol_name(port.protocol), port.host_port);
   if (port.host_ip != zero_of(port.host_ip.family())) name += "/" + port.host_ip.to_string();
   return {pod.key(), std::move(name), port.protocol, family};
+}
+
+std::vector<ServicePortKey> port_keys(const Pod& pod) {
+  std::vector<ServicePortKey> out;
+  for (const Claim& claim : claims_of(pod)) {
+    out.push_back(port_key(pod, pod.host_ports[claim.index], claim.address.family()));
+  }
+  return out;
 }
 
 }  // namespace weir

@@ -2,10 +2,12 @@
 
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
 #include "base/address.h"
+#include "compile/services.h"
 #include "model/pod.h"
 #include "model/service.h"
 #include "state/service_entries.h"
@@ -53,5 +55,13 @@ std::vector<Claim> claims_of(const Service& service, bool external_ips,
 std::vector<Claim> claims_of(const Pod& pod);
 // The key of the hostPort's entry.
 ServicePortKey port_key(const Pod& pod, const HostPort& port, Family family);
+std::vector<ServicePortKey> port_keys(const Pod& pod);
+
+// compile_service() and compile_host_ports() for those places that were given. Entries are written
+// over those in `out`.
+void compile_claims(const Service& service, const std::vector<Claim>& given,
+                    std::span<const EndpointSlice* const> slices, const ServiceContext& context,
+                    ServiceChanges& out);
+void compile_claims(const Pod& pod, const std::vector<Claim>& given, ServiceChanges& out);
 
 }  // namespace weir

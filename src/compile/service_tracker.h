@@ -1,10 +1,17 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <limits>
+#include <map>
 #include <set>
 #include <string>
+#include <unordered_set>
 #include <vector>
 
+#include "compile/pointer_index.h"
+#include "compile/ranges.h"
+#include "compile/service_claims.h"
 #include "compile/services.h"
 #include "state/service_entries.h"
 #include "state/store.h"
@@ -12,26 +19,31 @@
 namespace weir {
 
 // Follows a Store and knows which Services must be compiled again: the cost of a change is that of
-// the Services which it concerns. Decides who gets an address and port that several Services claim:
-// the one created first, then the first by name; hostPorts win over NodePorts, never over a
-// Service's own addresses. The outcome depends on the objects only, never on their order.
+// the Services which it concerns. Decides who gets an address and port that several want, by
+// ServiceClaims, and refuses addresses of pods, and ClusterIPs that are a node's.
+// The outcome depends on the objects only, never on their order.
 // Used from the thread of the store.
 class ServiceTracker {
  public:
-  // Listens to the store from now on; both live until the end.
+  static constexpr std::size_t kAll = std::numeric_limits<std::size_t>::max();
+
+  // Takes in what the store has, and listens to it from now on; both live until the end. The
+  // context's zone and weight are found in the store.
   ServiceTracker(Store& store, ServiceContext context);
   ServiceTracker(const ServiceTracker&) = delete;
   ServiceTracker& operator=(const ServiceTracker&) = delete;
 
   bool pending() const;
-  // Entries of all Service ports that changed since the last take(), the gone ones without
-  // frontends.
-  ServiceChanges take();
-  // Contradictions among all Services, sorted.
+  // Entries of the Service ports that changed since the last take(), the gone ones without
+  // frontends; some that did not change may be among them. `most` bounds the Services at a time,
+  // and so memory: while pending() there is more. An address that goes from one Service to another
+  // does so within one take().
+  ServiceChanges take(std::size_t most = kAll);
+  // Contradictions among all objects, and what cannot be served as written; sorted. As of take().
   std::vector<std::string> conflicts() const;
 
-  // Services with traffic policy Local (external) and a health check port: how many endpoints are
-  // on this node.
+  // Services with traffic policy Local (external) and a health check port: how many ready endpoints
+  // are on this node.
   struct Health {
     ObjectKey service;
     std::uint16_t port = 0;
@@ -42,12 +54,58 @@ class ServiceTracker {
   std::vector<Health> health() const;
 
   const ServiceContext& context() const { return context_; }
-  // The slices of a Service, from an index.
+  // The slices of a Service, by name.
   std::vector<const EndpointSlice*> slices_of(const ObjectKey& service) const;
+  // How many Services were compiled so far.
+  std::uint64_t compiled() const { return compiled_; }
 
  private:
+  void change(const RowChange<Node>& row);
+  void change(const RowChange<Namespace>&) {}
+  void change(const RowChange<Pod>& row);
+  void change(const RowChange<Service>& row);
+  void change(const RowChange<EndpointSlice>& row);
+  void change(const RowChange<Endpoint>&) {}
+
+  void replace(const Service* before, const Service* after, const Service* row);
+  void replace_host_ports(const Pod* before, const Pod* after, const Pod* row);
+  void change_weight(const RowChange<Pod>& row);
+  void mark(const ObjectKey& service);
+  void mark(const ServiceClaims::Rivals& rivals);
+  void mark_all();
+  // For keys of `before` that `after` has no more.
+  void mark_gone(const std::vector<ServicePortKey>& before,
+                 const std::vector<ServicePortKey>& after);
+  bool is_pod_here(const Pod* pod) const { return pod != nullptr && pod->node == context_.node; }
+
+  // What changed by more than one Service's own objects becomes marks.
+  void settle();
+  void mark_services_inside(const NodeRanges& ranges);
+  void mark_services_of(const std::set<ObjectKey>& pods);
+
+  void compile(const Service& service, ServiceChanges& out);
+  void compile(const Pod& pod, ServiceChanges& out);
+  std::string refusal(const Service& service, const Claim& claim) const;
+
   Store& store_;
   ServiceContext context_;
+  PointerIndex<EndpointSlice> slices_;  // by hash of the Service's key
+  NodeRanges ranges_;
+  ServiceClaims claims_;
+  std::map<ObjectKey, std::uint32_t> weights_;  // of pods whose weight is not 1
+  std::set<const Service*> health_checked_;
+
+  // What the next take() has to do.
+  std::unordered_set<const Service*> dirty_;
+  std::vector<const Service*> contested_;  // of those, what others gave up or took
+  std::set<const Pod*> dirty_pods_;
+  std::set<ServicePortKey> gone_;
+  NodeRanges changed_ranges_;
+  std::set<ObjectKey> changed_weights_;
+
+  std::map<ObjectKey, std::vector<std::string>> complaints_;      // by Service
+  std::map<ObjectKey, std::vector<std::string>> pod_complaints_;  // by pod
+  std::uint64_t compiled_ = 0;
 };
 
 }  // namespace weir

@@ -16,15 +16,12 @@ class ServicePasses {
                 const ServiceContext& context)
       : service_(service), slices_(slices), context_(context) {}
 
-  ServiceChanges run(std::vector<std::string>& complaints) {
-    const auto claims = claims_of(service_, context_.external_ips, &complaints);
-    ServiceChanges out;
+  void run(const std::vector<Claim>& claims, ServiceChanges& out) const {
     for (const Address& ip : cluster_ips(service_)) {
       for (std::size_t i = 0; i < service_.ports.size(); ++i) {
         add_port(claims, i, ip.family(), out);
       }
     }
-    return out;
   }
 
  private:
@@ -149,17 +146,14 @@ bool has_port(const EndpointSlice& slice, const ServicePort& port) {
 
 }  // namespace
 
-ServiceChanges compile_service(const Service& service, std::span<const EndpointSlice* const> slices,
-                               const ServiceContext& context,
-                               std::vector<std::string>& complaints) {
-  if (!is_served(service)) return {};
-  check_slices(service, slices, complaints);
-  return ServicePasses(service, slices, context).run(complaints);
+void compile_claims(const Service& service, const std::vector<Claim>& given,
+                    std::span<const EndpointSlice* const> slices, const ServiceContext& context,
+                    ServiceChanges& out) {
+  ServicePasses(service, slices, context).run(given, out);
 }
 
-ServiceChanges compile_host_ports(const Pod& pod) {
-  ServiceChanges out;
-  for (const Claim& claim : claims_of(pod)) {
+void compile_claims(const Pod& pod, const std::vector<Claim>& given, ServiceChanges& out) {
+  for (const Claim& claim : given) {
     const HostPort& port = pod.host_ports[claim.index];
     const Family family = claim.address.family();
     ServicePortEntries& entries = out[port_key(pod, port, family)];
@@ -169,6 +163,22 @@ ServiceChanges compile_host_ports(const Pod& pod) {
     const auto own = std::ranges::find(pod.addresses, family, &Address::family);
     entries.local = {{*own, port.port, true, 1}};
   }
+}
+
+ServiceChanges compile_service(const Service& service, std::span<const EndpointSlice* const> slices,
+                               const ServiceContext& context,
+                               std::vector<std::string>& complaints) {
+  ServiceChanges out;
+  if (!is_served(service)) return out;
+  check_slices(service, slices, complaints);
+  compile_claims(service, claims_of(service, context.external_ips, &complaints), slices, context,
+                 out);
+  return out;
+}
+
+ServiceChanges compile_host_ports(const Pod& pod) {
+  ServiceChanges out;
+  compile_claims(pod, claims_of(pod), out);
   return out;
 }
 

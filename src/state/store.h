@@ -25,7 +25,9 @@ struct Snapshot {
   friend bool operator==(const Snapshot&, const Snapshot&) = default;
 };
 
-// One row that changed; null: there was, or is, none. Pointers are good during the call only.
+// One row that changed; null: there was, or is, none. `after` stays where it is, whatever is
+// written there, until that row is erased and is the `before` of that change; other `before`s are
+// copies, good during the call only.
 template <typename T>
 struct RowChange {
   const T* before = nullptr;
