@@ -9,7 +9,7 @@ std::string service_of(const Value& labels) {
   for (const char* label : {kHeadlessLabel, kProxyLabel}) {
     if (labels[label].present()) return {};
   }
-  return labels["kubernetes.io/service-name"].text();
+  return labels[kServiceLabel].text();
 }
 
 void read_address(const Value& item, Family family, SliceEndpoint& out) {

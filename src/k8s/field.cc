@@ -102,6 +102,15 @@ bool is_dns_label(std::string_view text, std::size_t max) {
          std::ranges::all_of(text, [](char c) { return is_lower_alnum(c) || c == '-'; });
 }
 
+bool is_dns_subdomain(std::string_view text) {
+  if (text.size() > 253) return false;
+  for (auto dot = text.find('.'); dot != std::string_view::npos; dot = text.find('.')) {
+    if (!is_dns_label(text.substr(0, dot))) return false;
+    text.remove_prefix(dot + 1);
+  }
+  return is_dns_label(text);
+}
+
 std::string Field::place() const {
   std::string out = fmt::format("{}:{}: {}", subject_->file, line_, subject_->kind);
   if (!subject_->name.empty()) out += " " + subject_->name;
@@ -155,8 +164,8 @@ std::uint32_t Field::number(std::uint32_t min, std::uint32_t max, std::uint32_t 
   return absent;
 }
 
-bool Field::flag() const {
-  if (!expect(Yaml::Type::kBool, "be true or false")) return false;
+bool Field::flag(bool absent) const {
+  if (!expect(Yaml::Type::kBool, "be true or false")) return absent;
   static constexpr std::string_view kTrue[] = {"true", "True", "TRUE", "yes", "Yes",
                                                "YES",  "on",   "On",   "ON"};
   return std::ranges::find(kTrue, yaml_->text) != std::end(kTrue);
@@ -170,6 +179,26 @@ std::string Field::word(std::initializer_list<std::string_view> words,
   }
   must(fmt::format("be {}", fmt::join(words, " or ")));
   return std::string(absent);
+}
+
+std::optional<Address> Field::address() const {
+  if (!expect(Yaml::Type::kText, "be an address")) return std::nullopt;
+  const auto parsed = Address::parse(yaml_->text);
+  if (parsed) return *parsed;
+  must("be an address");
+  return std::nullopt;
+}
+
+// The API allows spaces around the ranges of a balancer's clients.
+std::optional<Cidr> Field::cidr() const {
+  if (!expect(Yaml::Type::kText, "be a range like 10.0.0.0/8")) return std::nullopt;
+  std::string_view text = yaml_->text;
+  while (text.starts_with(' ')) text.remove_prefix(1);
+  while (text.ends_with(' ')) text.remove_suffix(1);
+  const auto parsed = Cidr::parse(text);
+  if (parsed && text.find('/') != std::string_view::npos) return *parsed;
+  must("be a range like 10.0.0.0/8");
+  return std::nullopt;
 }
 
 std::string Field::dns_label(std::size_t max) const {

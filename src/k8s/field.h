@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/address.h"
 #include "k8s/yaml.h"
 #include "model/key.h"
 
@@ -67,7 +68,9 @@ class Field {
 
   std::string text() const;
   std::uint32_t number(std::uint32_t min, std::uint32_t max, std::uint32_t absent) const;
-  bool flag() const;
+  bool flag(bool absent = false) const;
+  std::optional<Address> address() const;
+  std::optional<Cidr> cidr() const;
   // One of `words`; `absent` if it is absent or wrong.
   std::string word(std::initializer_list<std::string_view> words, std::string_view absent) const;
   // A lowercase name of letters, digits and '-'.
@@ -102,6 +105,7 @@ class Map {
   explicit Map(Field field);
 
   Field get(std::string_view key);
+  bool has(std::string_view key) { return get(key).present(); }
   Field need(std::string_view key);  // absent: an error, unless the map is absent too
   void skip(std::string_view key) { known_.emplace(key); }
   // Call last: warns of each field that was not read. `ignored`: those that Kubernetes knows.
@@ -114,5 +118,7 @@ class Map {
 };
 
 bool is_dns_label(std::string_view text, std::size_t max = 63);
+// Labels with dots between them, at most 253.
+bool is_dns_subdomain(std::string_view text);
 
 }  // namespace weir::k8s

@@ -58,8 +58,8 @@ std::string_view policy_name(TrafficPolicy policy) {
 void put_metadata(Json& metadata, const Service& service) {
   if (service.created != 0) metadata["creationTimestamp"] = k8s::format_time(service.created);
   if (service.other_proxy) metadata["labels"][k8s::kProxyLabel] = "other";
-  if (service.own_node_first) metadata["annotations"]["weir.dev/node-local"] = "true";
-  if (service.dsr) metadata["annotations"]["weir.dev/forwarding"] = "dsr";
+  if (service.own_node_first) metadata["annotations"][k8s::kNodeLocalAnnotation] = "true";
+  if (service.dsr) metadata["annotations"][k8s::kForwardingAnnotation] = "dsr";
 }
 
 void put_addresses(Json& spec, const Service& service) {
@@ -90,7 +90,9 @@ std::string_view distribution_name(TrafficDistribution distribution) {
 
 void put_policies(Json& spec, const Service& service) {
   spec["internalTrafficPolicy"] = policy_name(service.internal_policy);
-  spec["externalTrafficPolicy"] = policy_name(service.external_policy);
+  if (service.has_outside() || service.external_policy == TrafficPolicy::kLocal) {
+    spec["externalTrafficPolicy"] = policy_name(service.external_policy);
+  }
   if (service.publish_not_ready) spec["publishNotReadyAddresses"] = true;
   spec["sessionAffinity"] = service.affinity_seconds != 0 ? "ClientIP" : "None";
   if (service.affinity_seconds != 0) {
@@ -183,7 +185,7 @@ std::string to_json(const Pod& pod) {
   if (!pod.workload.empty()) metadata["ownerReferences"].push_back(owner(pod.workload));
   if (pod.terminating) metadata["deletionTimestamp"] = "1970-01-01T00:00:00Z";
   if (!pod.node.empty()) out["spec"]["nodeName"] = pod.node;
-  if (pod.weight != 1) metadata["annotations"]["weir.dev/weight"] = std::to_string(pod.weight);
+  if (pod.weight != 1) metadata["annotations"][k8s::kWeightAnnotation] = std::to_string(pod.weight);
   if (pod.host_network) out["spec"]["hostNetwork"] = true;
   if (!pod.host_ports.empty()) {
     Json container = {{"name", "ports"}};
@@ -216,7 +218,7 @@ std::string to_json(const Service& service) {
 std::string to_json(const EndpointSlice& slice) {
   Json out = base(Kind::kEndpointSlice, slice.key());
   if (!slice.service.empty()) {
-    out["metadata"]["labels"]["kubernetes.io/service-name"] = slice.service;
+    out["metadata"]["labels"][k8s::kServiceLabel] = slice.service;
   }
   out["addressType"] = family_name(slice.family);
   out["endpoints"] = Json::array();

@@ -8,6 +8,13 @@ namespace weir::k8s {
 // Services and EndpointSlices that have one of these labels are served by others, or by nobody.
 inline constexpr const char* kProxyLabel = "service.kubernetes.io/service-proxy-name";
 inline constexpr const char* kHeadlessLabel = "service.kubernetes.io/headless";
+// Of an EndpointSlice: the Service that it belongs to.
+inline constexpr const char* kServiceLabel = "kubernetes.io/service-name";
+
+// Annotations of Weir, see docs/services.md.
+inline constexpr const char* kWeightAnnotation = "weir.dev/weight";
+inline constexpr const char* kNodeLocalAnnotation = "weir.dev/node-local";   // "true", "false"
+inline constexpr const char* kForwardingAnnotation = "weir.dev/forwarding";  // "dsr", "snat"
 
 // The meaning of each kind's fields, one file per kind. Wrong fields are told to the Value.
 Node read_node(const Value& object);

@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <charconv>
 
 #include "k8s/manifest_kinds.h"
 
@@ -34,6 +35,42 @@ void check_selector(const DeploymentManifest& deployment, const Field& selector)
   }
 }
 
+// "25%", or a number of pods. Absent: 25 %, as in the API.
+PodCount read_count(const Field& field) {
+  PodCount out{25, true};
+  if (!field.present()) return out;
+  out.percent = field.is_text();
+  if (!out.percent) {
+    out.number = field.number(0, kMaxReplicas, 0);
+    return out;
+  }
+  const std::string text = field.text();
+  const char* end = text.data() + text.size();
+  const auto [stop, ec] = std::from_chars(text.data(), end, out.number);
+  if (ec != std::errc() || std::string_view(stop, end) != "%" || out.number > 100) {
+    field.must("be a number of pods or 0% to 100%");
+    out.number = 0;
+  }
+  return out;
+}
+
+RolloutStrategy read_strategy(const Field& field) {
+  Map map(field);
+  RolloutStrategy out;
+  out.recreate = map.get("type").word({"RollingUpdate", "Recreate"}, "RollingUpdate") == "Recreate";
+  const Field rolling_field = map.get("rollingUpdate");
+  Map rolling(rolling_field);
+  out.max_surge = read_count(rolling.get("maxSurge"));
+  out.max_unavailable = read_count(rolling.get("maxUnavailable"));
+  rolling.rest({});
+  map.rest({});
+  if (out.recreate && rolling_field.present()) rolling_field.error("wants type: RollingUpdate");
+  if (out.max_surge.number == 0 && out.max_unavailable.number == 0) {
+    rolling_field.error("maxSurge and maxUnavailable may not both be 0");
+  }
+  return out;
+}
+
 }  // namespace
 
 DeploymentManifest read_deployment(Meta meta, const Field& spec_field) {
@@ -56,8 +93,9 @@ DeploymentManifest read_deployment(Meta meta, const Field& spec_field) {
     }
   }
   pod_template.rest({});
-  spec.rest(
-      {"minReadySeconds", "paused", "progressDeadlineSeconds", "revisionHistoryLimit", "strategy"});
+  out.strategy = read_strategy(spec.get("strategy"));
+  out.min_ready_seconds = spec.get("minReadySeconds").number(0, 86400, 0);
+  spec.rest({"paused", "progressDeadlineSeconds", "revisionHistoryLimit"});
   if (out.meta.name.size() > kMaxName) {
     spec_field.error(
         fmt::format("the Deployment's name must have at most {} characters, since its "

@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <tuple>
 
 #include "k8s/manifest_kinds.h"
 
@@ -59,22 +60,18 @@ bool has_value(const Field& field) {
   return from == nullptr || from->type != Yaml::Type::kMap || from->find("fieldRef") != nullptr;
 }
 
-// As Kubernetes: at most 15 lowercase letters, digits and '-', with a letter.
-std::string read_port_name(const Field& name) {
-  const std::string out = name.dns_label(15);
-  if (is_dns_label(out, 15) && std::ranges::none_of(out, [](char c) { return c >= 'a'; })) {
-    name.must("have a letter");
-  }
-  return out;
-}
-
 ContainerPort read_container_port(const Field& field) {
   Map map(field);
   ContainerPort out;
   out.port = static_cast<std::uint16_t>(map.need("containerPort").number(1, 65535, 0));
   out.name = read_port_name(map.get("name"));
-  out.protocol = *parse_protocol(map.get("protocol").word({"TCP", "UDP", "SCTP"}, "TCP"));
-  map.rest({"hostPort", "hostIP"});
+  out.protocol = read_protocol(map.get("protocol"));
+  out.host_port = static_cast<std::uint16_t>(map.get("hostPort").number(0, 65535, 0));
+  const Field host_ip = map.get("hostIP");
+  if (host_ip.is_text() && !host_ip.text().empty()) {
+    out.host_ip = host_ip.address().value_or(Address());
+  }
+  map.rest({});
   return out;
 }
 
@@ -123,27 +120,65 @@ void read_tcp_socket(const Field& field, const std::vector<ContainerPort>& ports
   map.rest({});
 }
 
+std::vector<std::string> read_exec(const Field& field) {
+  Map map(field);
+  const Field command = map.need("command");
+  std::vector<std::string> out = command.texts();
+  const bool is_empty = command.present() && command.yaml()->type == Yaml::Type::kList &&
+                        (out.empty() || out.front().empty());
+  if (is_empty) command.error("must name a program");
+  map.rest({});
+  return out;
+}
+
+// Exactly one, or one of a type that is ignored here.
+bool read_probe_action(Map& map, const std::vector<ContainerPort>& ports, Probe& out) {
+  const Field http = map.get("httpGet");
+  const Field tcp = map.get("tcpSocket");
+  const Field exec = map.get("exec");
+  const int count = int{http.present()} + int{tcp.present()} + int{exec.present()};
+  if (count > 1) map.field().error("must have one of httpGet, tcpSocket and exec only");
+  if (http.present()) read_http_get(http, ports, out);
+  if (tcp.present()) read_tcp_socket(tcp, ports, out);
+  if (exec.present()) {
+    out.type = Probe::Type::kExec;
+    out.command = read_exec(exec);
+  }
+  return count > 0;
+}
+
 // Probes of other types are ignored, and said to be.
 std::optional<Probe> read_probe(const Field& field, const std::vector<ContainerPort>& ports) {
   if (!field.present()) return std::nullopt;
   Map map(field);
-  const Field http = map.get("httpGet");
-  const Field tcp = map.get("tcpSocket");
   Probe out;
-  if (http.present() && tcp.present()) tcp.error("may not stand beside httpGet");
-  if (http.present()) read_http_get(http, ports, out);
-  if (tcp.present()) read_tcp_socket(tcp, ports, out);
+  const bool has_action = read_probe_action(map, ports, out);
   out.initial_delay_seconds = map.get("initialDelaySeconds").number(0, kMaxSeconds, 0);
   out.period_seconds = map.get("periodSeconds").number(1, kMaxSeconds, 10);
   out.timeout_seconds = map.get("timeoutSeconds").number(1, kMaxSeconds, 1);
   out.success_threshold = map.get("successThreshold").number(1, 1000, 1);
   out.failure_threshold = map.get("failureThreshold").number(1, 1000, 3);
-  map.rest({"exec", "grpc", "terminationGracePeriodSeconds"});
-  if (http.present() || tcp.present()) return out;
-  if (field.yaml()->find("exec") == nullptr && field.yaml()->find("grpc") == nullptr) {
-    field.error("must have httpGet or tcpSocket");
+  map.rest({"grpc", "terminationGracePeriodSeconds"});
+  if (has_action) return out;
+  if (field.yaml()->find("grpc") == nullptr) {
+    field.error("must have httpGet, tcpSocket or exec");
   }
   return std::nullopt;
+}
+
+// lifecycle.preStop by exec or sleep; what else there is is ignored.
+void read_lifecycle(const Field& field, Container& out) {
+  Map lifecycle(field);
+  Map stop(lifecycle.get("preStop"));
+  const Field exec = stop.get("exec");
+  const Field sleep_field = stop.get("sleep");
+  if (exec.present() && sleep_field.present()) sleep_field.error("may not stand beside exec");
+  if (exec.present()) out.pre_stop = read_exec(exec);
+  Map sleep(sleep_field);
+  out.pre_stop_sleep_seconds = sleep.get("seconds").number(0, kMaxSeconds, 0);
+  sleep.rest({});
+  stop.rest({"httpGet", "tcpSocket"});
+  lifecycle.rest({"postStart", "stopSignal"});
 }
 
 Container read_container(const Field& field) {
@@ -159,7 +194,8 @@ Container read_container(const Field& field) {
   }
   for (const Field& item : map.get("ports").items()) out.ports.push_back(read_container_port(item));
   out.readiness = read_probe(map.get("readinessProbe"), out.ports);
-  map.rest({"envFrom", "imagePullPolicy", "lifecycle", "livenessProbe", "resizePolicy", "resources",
+  read_lifecycle(map.get("lifecycle"), out);
+  map.rest({"envFrom", "imagePullPolicy", "livenessProbe", "resizePolicy", "resources",
             "restartPolicy", "securityContext", "startupProbe", "stdin", "stdinOnce",
             "terminationMessagePath", "tty", "terminationMessagePolicy", "volumeDevices",
             "volumeMounts", "workingDir"});
@@ -180,6 +216,28 @@ void check_names(const std::vector<Container>& containers, const Field& field) {
       if (!port.name.empty() && !ports.insert(port.name).second) {
         items[i].error(fmt::format("another port is named '{}'", port.name));
       }
+    }
+  }
+}
+
+// On the host's network, a port is the host's own already.
+void check_host_port(const ContainerPort& port, const PodSpec& spec, const Field& field) {
+  if (spec.host_network && port.host_port != 0 && port.host_port != port.port) {
+    field.error("hostPort must be the containerPort, since the pod has hostNetwork");
+  }
+}
+
+// hostPorts are said once per address and protocol.
+void check_host_ports(const PodSpec& spec, const Field& field) {
+  std::set<std::tuple<Protocol, std::uint16_t, Address>> taken;
+  const auto items = field.items();
+  for (std::size_t i = 0; i < spec.containers.size(); ++i) {
+    for (const ContainerPort& port : spec.containers[i].ports) {
+      check_host_port(port, spec, items[i]);
+      if (port.host_port == 0) continue;
+      if (taken.insert({port.protocol, port.host_port, port.host_ip}).second) continue;
+      items[i].error(fmt::format("hostPort {}/{} is there twice", port.host_port,
+                                 protocol_name(port.protocol)));
     }
   }
 }
@@ -206,6 +264,7 @@ PodSpec read_pod_spec(const Field& spec) {
   check_names(out.containers, containers);
   out.node_name = map.get("nodeName").dns_label();
   out.host_network = map.get("hostNetwork").flag();
+  check_host_ports(out, containers);
   out.restart_policy = read_restart_policy(map.get("restartPolicy"));
   out.termination_grace_seconds =
       map.get("terminationGracePeriodSeconds").number(0, kMaxSeconds, 30);

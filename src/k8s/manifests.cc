@@ -9,7 +9,9 @@
 #include <fstream>
 #include <iterator>
 
+#include "k8s/kinds.h"
 #include "k8s/manifest_kinds.h"
+#include "k8s/time.h"
 
 namespace weir {
 namespace {
@@ -97,30 +99,37 @@ class Loader {
   }
 
   void read_kind(const std::string& kind, Map& map, Subject& subject) {
-    const bool is_known =
-        kind == "Namespace" || kind == "Pod" || kind == "Deployment" || kind == "Service";
-    if (!is_known) return map.field().ignored();
-    const Field version = map.need("apiVersion");
-    version.word({kind == "Deployment" ? "apps/v1" : "v1"}, "");
-    Meta meta = read_meta(map, kind != "Namespace", subject);
-    if (kind == "Namespace") {
-      map.rest({"spec", "status"});
-      namespaces_.insert(meta.name);
-      out_.namespaces.push_back({std::move(meta)});
-      return;
-    }
-    read_spec(kind, std::move(meta), map.need("spec"));
+    static constexpr std::pair<std::string_view, std::string_view> kVersions[] = {
+        {"Namespace", "v1"},
+        {"Pod", "v1"},
+        {"Service", "v1"},
+        {"Deployment", "apps/v1"},
+        {"EndpointSlice", "discovery.k8s.io/v1"},
+    };
+    const auto known =
+        std::ranges::find(kVersions, kind, &std::pair<std::string_view, std::string_view>::first);
+    if (known == std::end(kVersions)) return map.field().ignored();
+    map.need("apiVersion").word({known->second}, "");
+    read_object(kind, read_meta(map, kind != "Namespace", subject), map);
     map.rest({"status"});
   }
 
-  void read_spec(const std::string& kind, Meta meta, const Field& spec) {
-    if (!spec.present()) return;
-    if (kind == "Pod") {
-      out_.pods.push_back({std::move(meta), k8s::read_pod_spec(spec)});
-    } else if (kind == "Deployment") {
-      out_.deployments.push_back(k8s::read_deployment(std::move(meta), spec));
-    } else {
-      out_.services.push_back(k8s::read_service(std::move(meta), spec));
+  void read_object(const std::string& kind, Meta meta, Map& map) {
+    if (kind == "Namespace") {
+      map.skip("spec");
+      namespaces_.insert(meta.name);
+      out_.namespaces.push_back({std::move(meta)});
+    } else if (kind == "Service") {
+      out_.services.push_back(k8s::read_service(std::move(meta), map));
+    } else if (kind == "EndpointSlice") {
+      auto slice = k8s::read_endpoint_slice(std::move(meta), map);
+      if (slice) out_.slices.push_back(std::move(*slice));
+    } else if (const Field spec = map.need("spec"); spec.present()) {
+      if (kind == "Pod") {
+        out_.pods.push_back({std::move(meta), k8s::read_pod_spec(spec)});
+      } else {
+        out_.deployments.push_back(k8s::read_deployment(std::move(meta), spec));
+      }
     }
   }
 
@@ -139,12 +148,20 @@ class Loader {
     }
     out.name = map.need("name").dns_label();
     k8s::read_labels(map, out.labels, out.annotations);
-    map.rest({"creationTimestamp", "deletionGracePeriodSeconds", "finalizers", "generateName",
-              "generation", "managedFields", "ownerReferences", "resourceVersion", "selfLink",
-              "uid"});
+    out.created = read_time(map.get("creationTimestamp"));
+    map.rest({"deletionGracePeriodSeconds", "finalizers", "generateName", "generation",
+              "managedFields", "ownerReferences", "resourceVersion", "selfLink", "uid"});
     check_duplicate(subject.kind, out, object.field());
     if (namespaced) used_.push_back({subject, out.namespace_, space.line()});
     return out;
+  }
+
+  static std::int64_t read_time(const Field& field) {
+    const std::string text = field.text();
+    if (!field.is_text()) return 0;
+    const auto time = k8s::parse_time(text);
+    if (!time) field.must("be a time like 2026-11-24T02:00:00Z");
+    return time.value_or(0);
   }
 
   void check_duplicate(const std::string& kind, const Meta& meta, const Field& field) {
@@ -183,13 +200,33 @@ class Loader {
   std::vector<Use> used_;
 };
 
+std::vector<HostPort> host_ports(const PodSpec& spec) {
+  std::vector<HostPort> out;
+  for (const Container& container : spec.containers) {
+    for (const ContainerPort& port : container.ports) {
+      if (port.host_port == 0) continue;
+      out.push_back({port.protocol, port.host_port, port.port, port.host_ip});
+    }
+  }
+  return out;
+}
+
 }  // namespace
 
 std::string Place::to_string() const { return fmt::format("{}:{}", file, line); }
 
 void k8s::read_labels(Map& metadata, Labels& labels, Labels& annotations) {
   labels = metadata.get("labels").labels();
-  annotations = metadata.get("annotations").annotations();
+  Map ours(metadata.get("annotations"));
+  annotations = ours.field().annotations();
+  const Field local = ours.get(kNodeLocalAnnotation);
+  if (local.is_text()) local.word({"true", "false"}, "");
+  const Field forwarding = ours.get(kForwardingAnnotation);
+  if (forwarding.is_text()) forwarding.word({"dsr", "snat"}, "");
+  const Field weight = ours.get(kWeightAnnotation);
+  if (weight.is_text() && !parse_weight(weight.yaml()->text)) {
+    weight.must("be \"1\" to \"256\"");
+  }
 }
 
 ManifestsResult load_manifests(const std::vector<std::string>& paths,
@@ -217,10 +254,16 @@ Pod to_model(const PodManifest& manifest) {
   out.labels = manifest.meta.labels;
   out.node = manifest.spec.node_name;
   out.host_network = manifest.spec.host_network;
+  if (!out.host_network) out.host_ports = host_ports(manifest.spec);
+  const auto weight = manifest.meta.annotations.find(k8s::kWeightAnnotation);
+  if (weight != manifest.meta.annotations.end()) {
+    out.weight = parse_weight(weight->second).value_or(1);
+  }
   return out;
 }
 
 Service to_model(const ServiceManifest& manifest) { return manifest.service; }
+EndpointSlice to_model(const EndpointSliceManifest& manifest) { return manifest.slice; }
 
 PodManifest pod_of(const DeploymentManifest& manifest, const std::string& pod_name) {
   PodManifest out;

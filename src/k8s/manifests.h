@@ -88,6 +88,7 @@ struct Meta {
   Labels labels;
   Labels annotations;
   Place place;
+  std::int64_t created = 0;  // creationTimestamp, seconds since 1970; 0: not given
 
   ObjectKey key() const { return {namespace_, name}; }
 };
@@ -176,6 +177,7 @@ ManifestsResult parse_manifests(std::string_view yaml, const std::string& file,
 Namespace to_model(const NamespaceManifest& manifest);
 Pod to_model(const PodManifest& manifest);
 Service to_model(const ServiceManifest& manifest);
+EndpointSlice to_model(const EndpointSliceManifest& manifest);
 // A pod of the Deployment; the caller chooses its name.
 PodManifest pod_of(const DeploymentManifest& manifest, const std::string& pod_name);
 

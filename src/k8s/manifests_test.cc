@@ -158,7 +158,7 @@ TEST(Manifests, EachErrorNamesFileLineObjectAndField) {
       {pod_with("      readinessProbe: {httpGet: {port: web}}\n"),
        "readinessProbe.httpGet.port: must be 1 to 65535 or the name of a port of this container, "
        "is 'web'"},
-      {pod_with("      readinessProbe: {}\n"), "must have httpGet or tcpSocket"},
+      {pod_with("      readinessProbe: {}\n"), "must have httpGet, tcpSocket or exec"},
       {pod_with("      readinessProbe: {tcpSocket: {port: 1}, periodSeconds: 0}\n"),
        "periodSeconds: must be 1 to 86400, is 0"},
       {pod_with("    - name: c\n"), "another container is named 'c'"},

@@ -1,4 +1,3 @@
-#include <charconv>
 #include <string>
 
 #include "k8s/kinds.h"
@@ -85,14 +84,9 @@ std::vector<HostPort> host_ports(const Value& spec) {
 }
 
 std::uint32_t weight_of(const Value& weight) {
-  const std::string text = weight.text();
-  if (!weight.present()) return 1;
-  std::uint32_t out = 0;
-  const char* end = text.data() + text.size();
-  const auto [stop, ec] = std::from_chars(text.data(), end, out);
-  if (ec == std::errc() && stop == end && out >= 1 && out <= Pod::kMaxWeight) return out;
-  weight.note("must be \"1\" to \"256\"; 1 is taken");
-  return 1;
+  const auto parsed = parse_weight(weight.text());
+  if (weight.present() && !parsed) weight.note("must be \"1\" to \"256\"; 1 is taken");
+  return parsed.value_or(1);
 }
 
 }  // namespace
@@ -114,7 +108,7 @@ Pod read_pod(const Value& object) {
   out.phase = phase_of(status["phase"]);
   out.ready = is_ready(status);
   if (!out.host_network) out.host_ports = host_ports(spec);
-  out.weight = weight_of(metadata["annotations"]["weir.dev/weight"]);
+  out.weight = weight_of(metadata["annotations"][kWeightAnnotation]);
   return out;
 }
 

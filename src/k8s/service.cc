@@ -132,8 +132,8 @@ void read_metadata(const Value& metadata, Service& out) {
   const Value labels = metadata["labels"];
   out.other_proxy = labels[kProxyLabel].present() || labels[kHeadlessLabel].present();
   const Value annotations = metadata["annotations"];
-  out.own_node_first = annotation_is(annotations["weir.dev/node-local"], "true", "false");
-  out.dsr = annotation_is(annotations["weir.dev/forwarding"], "dsr", "snat");
+  out.own_node_first = annotation_is(annotations[kNodeLocalAnnotation], "true", "false");
+  out.dsr = annotation_is(annotations[kForwardingAnnotation], "dsr", "snat");
 }
 
 }  // namespace

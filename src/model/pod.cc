@@ -1,5 +1,7 @@
 #include "model/pod.h"
 
+#include <charconv>
+
 namespace weir {
 namespace {
 
@@ -29,6 +31,14 @@ std::optional<PodPhase> parse_phase(std::string_view text) {
     if (text == phase_name(phase)) return phase;
   }
   return std::nullopt;
+}
+
+std::optional<std::uint32_t> parse_weight(std::string_view text) {
+  std::uint32_t out = 0;
+  const char* end = text.data() + text.size();
+  const auto [stop, ec] = std::from_chars(text.data(), end, out);
+  if (ec != std::errc() || stop != end || out < 1 || out > Pod::kMaxWeight) return std::nullopt;
+  return out;
 }
 
 }  // namespace weir

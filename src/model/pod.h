@@ -29,6 +29,9 @@ struct HostPort {
   friend bool operator==(const HostPort&, const HostPort&) = default;
 };
 
+// Of the annotation weir.dev/weight: "1" to "256".
+std::optional<std::uint32_t> parse_weight(std::string_view text);
+
 struct Pod {
   static constexpr std::uint32_t kMaxWeight = 256;
 

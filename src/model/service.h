@@ -84,6 +84,11 @@ struct Service {
 
   ObjectKey key() const { return {namespace_, name}; }
   bool selects(const Labels& labels) const;
+  // Has addresses or ports for clients outside the cluster.
+  bool has_outside() const {
+    return type == ServiceType::kNodePort || type == ServiceType::kLoadBalancer ||
+           !external_ips.empty();
+  }
 
   friend bool operator==(const Service&, const Service&) = default;
 };

@@ -12,6 +12,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   // What is called valid can be used.
   for (const auto& pod : read.manifests.pods) static_cast<void>(weir::to_model(pod));
   for (const auto& service : read.manifests.services) static_cast<void>(weir::to_model(service));
+  for (const auto& slice : read.manifests.slices) static_cast<void>(weir::to_model(slice));
   for (const auto& deployment : read.manifests.deployments) {
     if (weir::pod_of(deployment, "name").spec != deployment.spec) std::abort();
   }
