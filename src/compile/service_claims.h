@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "compile/pointer_index.h"
+#include "base/pointer_index.h"
 #include "compile/ranges.h"
 #include "compile/service_frontends.h"
 

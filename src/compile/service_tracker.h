@@ -9,7 +9,7 @@
 #include <unordered_set>
 #include <vector>
 
-#include "compile/pointer_index.h"
+#include "base/pointer_index.h"
 #include "compile/ranges.h"
 #include "compile/service_claims.h"
 #include "compile/services.h"

@@ -49,6 +49,9 @@ Names::Names(Store& store, std::function<Clock::time_point()> now)
   for (const auto& [key, endpoint] : snapshot.endpoints) {
     change(RowChange<Endpoint>{nullptr, &endpoint});
   }
+  for (const auto& [key, service] : snapshot.services) {
+    change(RowChange<Service>{nullptr, &service});
+  }
   store.listen([this](const StoreChange& row) {
     forget_expired();
     std::visit([this](const auto& typed) { change(typed); }, row);
@@ -63,6 +66,13 @@ const Name& Names::find(const Address& address, Clock::time_point now) const {
   }
   const Name* range = find_range(address);
   return range != nullptr ? *range : outside_;
+}
+
+std::optional<ServiceName> Names::find_service(const Address& address, std::uint16_t port,
+                                               Protocol protocol) const {
+  auto own = services_.find(address, port, protocol);
+  if (own || find(address).kind != NameKind::kNode) return own;
+  return services_.find_node_port(port, protocol);
 }
 
 void Names::change(const RowChange<Node>& row) {

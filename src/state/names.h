@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "base/address.h"
+#include "state/service_places.h"
 #include "state/store.h"
 
 namespace weir {
@@ -39,15 +40,6 @@ struct Name {
   friend bool operator==(const Name&, const Name&) = default;
 };
 
-// A port of a Service.
-struct ServiceName {
-  std::string namespace_;
-  std::string name;
-  std::string port;  // the port's name, empty for a single nameless one
-
-  friend bool operator==(const ServiceName&, const ServiceName&) = default;
-};
-
 // Address -> name, kept up to date by a Store's changes. A former owner is still named for kMemory
 // after it left, unless the address has a live owner: that one always wins.
 // Used from the thread of the store.
@@ -64,6 +56,11 @@ class Names {
   // The reference is good until the store changes.
   const Name& find(const Address& address) const { return find(address, now_()); }
   const Name& find(const Address& address, Clock::time_point now) const;
+
+  // The Service that a client addresses: one with this address for its own, or with this port on a
+  // node's address. Without the port's name if the Service has no such port.
+  std::optional<ServiceName> find_service(const Address& address, std::uint16_t port,
+                                          Protocol protocol) const;
 
  private:
   // Who says it has the address; a later kind wins over an earlier one.
@@ -94,7 +91,7 @@ class Names {
   void change(const RowChange<Pod>& row);
   void change(const RowChange<Endpoint>& row);
   void change(const RowChange<Namespace>&) {}
-  void change(const RowChange<Service>&) {}
+  void change(const RowChange<Service>& row) { services_.change(row); }
   void change(const RowChange<EndpointSlice>&) {}
   void replace(const std::vector<Address>& before, const std::vector<Address>& after,
                const Claim& claim);
@@ -113,6 +110,7 @@ class Names {
   std::deque<std::pair<Clock::time_point, Address>> left_;                    // oldest first
   std::map<int, std::unordered_map<Address, Range>, std::greater<>> ranges_;  // by mapped_bits
   std::map<ObjectKey, std::set<std::uint32_t>> endpoints_of_;
+  ServicePlaces services_;
   Name outside_;
 };
 

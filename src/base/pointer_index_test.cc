@@ -1,4 +1,4 @@
-#include "compile/pointer_index.h"
+#include "base/pointer_index.h"
 
 #include <gtest/gtest.h>
 
