@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <charconv>
 
+#include "k8s/shown.h"
+
 namespace weir::k8s {
 namespace {
 
@@ -26,13 +28,6 @@ bool is_label_key(std::string_view text) {
       !prefix.empty() && prefix.size() <= 253 &&
       std::ranges::all_of(prefix, [](char c) { return is_lower_alnum(c) || c == '-' || c == '.'; });
   return good_prefix && is_qualified(text.substr(slash + 1));
-}
-
-// At most `max` bytes of it, control characters shown as '?'.
-std::string shown(std::string_view text, std::size_t max = 40) {
-  std::string out(text.substr(0, max));
-  std::ranges::replace_if(out, [](char c) { return static_cast<unsigned char>(c) < 0x20; }, '?');
-  return text.size() > max ? out + "..." : out;
 }
 
 std::string describe(const Yaml* yaml) {

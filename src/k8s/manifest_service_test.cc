@@ -263,6 +263,28 @@ ports: [{name: http, port: 8080}, {name: dns, port: 53, protocol: UDP}]
   EXPECT_EQ(std::get<EndpointSlice>(*object), slice);
 }
 
+TEST(EndpointSliceManifest, AServiceMayHaveFiveThousandEndpoints) {
+  std::string yaml;
+  for (int slice = 0; slice < 5; ++slice) {
+    yaml +=
+        "---\napiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\naddressType: IPv4\n"
+        "metadata: {name: cart-" +
+        std::to_string(slice) +
+        ", labels: {kubernetes.io/service-name: cart}}\nports: [{port: 8080}]\nendpoints:\n";
+    for (int i = 0; i < 1000; ++i) {
+      yaml +=
+          "  - {addresses: [" + Address::v4(0x0a000001).plus(slice * 1000 + i).to_string() +
+          "], conditions: {ready: true}, nodeName: n0, zone: a, targetRef: {kind: Pod, name: p" +
+          std::to_string(i) + "}}\n";
+    }
+  }
+  const auto result = parse_manifests(yaml, "f");
+  EXPECT_THAT(result.errors, IsEmpty());
+  std::size_t endpoints = 0;
+  for (const auto& slice : result.manifests.slices) endpoints += slice.slice.endpoints.size();
+  EXPECT_EQ(endpoints, 5000U);
+}
+
 TEST(EndpointSliceManifest, SlicesOfNamesAreIgnoredAndSaidToBe) {
   const auto result = parse_manifests(slice_with("endpoints: [{addresses: [a.b]}]\n", "FQDN"), "f");
   EXPECT_THAT(result.errors, IsEmpty());

@@ -3,12 +3,18 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "k8s/kinds.h"
+#include "k8s/shown.h"
 
 namespace weir {
 namespace {
 
+using k8s::shown;
 using k8s::Value;
+
+constexpr std::size_t kMaxName = 253;
 
 Object read(Kind kind, const Value& root) {
   switch (kind) {
@@ -26,13 +32,20 @@ Object read(Kind kind, const Value& root) {
   return Node();
 }
 
-// The names become paths and keys: they hold no separator and are not empty.
+// The names become paths, keys and text on terminals.
+void check_name(const Value& name) {
+  const std::string text = name.text();
+  const auto is_control = [](unsigned char c) { return c < 0x20 || c == 0x7f; };
+  if (text.find('/') != std::string::npos) name.wrong("must have no '/'");
+  if (std::ranges::any_of(text, is_control)) name.wrong("must have no control characters");
+  if (text.size() > kMaxName) name.wrong(fmt::format("must have at most {} characters", kMaxName));
+}
+
 void check_names(Kind kind, const Value& metadata) {
   const Value name = metadata["name"];
   const Value space = metadata["namespace"];
-  for (const Value& value : {name, space}) {
-    if (value.text().find('/') != std::string::npos) value.wrong("must have no '/'");
-  }
+  check_name(name);
+  check_name(space);
   if (name.text().empty()) name.wrong("is missing");
   if (is_namespaced(kind) && space.text().empty()) space.wrong("is missing");
   if (!is_namespaced(kind) && !space.text().empty()) {
@@ -57,12 +70,13 @@ Result<Object> parse_object(std::string_view json, std::vector<std::string>* not
     return Error(
         Code::kInvalid,
         fmt::format("kind: must be Node, Namespace, Pod, Service or EndpointSlice, is '{}'",
-                    kind_text));
+                    shown(kind_text)));
   }
   const Value metadata = root["metadata"];
   check_names(*kind, metadata);
   Object out = read(*kind, root);
-  const std::string subject = fmt::format("{} {}", kind_text, key_of(out).to_string());
+  const std::string subject =
+      fmt::format("{} {}", kind_text, shown(key_of(out).to_string(), kMaxName * 2));
   if (findings.problem) return findings.problem->within(subject);
   if (notes == nullptr) return out;
   for (const std::string& note : findings.notes) notes->push_back(subject + ": " + note);

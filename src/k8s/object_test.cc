@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <chrono>
+
 #include "k8s/json.h"
 
 namespace weir {
@@ -110,6 +112,8 @@ TEST(Object, WrongInputIsOneErrorThatNamesObjectAndField) {
        "Node a: metadata.namespace: a Node has none"},
       {R"({"kind":"Node","metadata":{"name":"../a"}})",
        "Node ../a: metadata.name: must have no '/'"},
+      {R"({"kind":"Node","metadata":{"name":"a\u001b[2Jb"}})",
+       "Node a?[2Jb: metadata.name: must have no control characters"},
       {R"({"kind":"Pod","metadata":{"name":"a","namespace":"b"},"spec":{"nodeName":[]}})",
        "Pod b/a: spec.nodeName: must be a string"},
       {R"({"kind":"Pod","metadata":{"name":"a","namespace":"b"},"spec":[]})",
@@ -132,6 +136,38 @@ TEST(Object, WrongInputIsOneErrorThatNamesObjectAndField) {
     ASSERT_FALSE(parsed) << c.json;
     EXPECT_EQ(parsed.error().code(), Code::kInvalid);
     EXPECT_EQ(parsed.error().text().substr(0, std::string(c.error).size()), c.error) << c.json;
+  }
+}
+
+// Each of these took minutes, or megabytes of a message, where it costs more than its size.
+TEST(Object, AbsurdSizesCostNoMoreThanTheirSize) {
+  const std::string huge(4U << 20, 'x');
+  std::string labels;
+  std::string endpoints;
+  for (int i = 0; i < 200000; ++i) {
+    labels += (i == 0 ? "\"" : ",\"") + std::to_string(i) + "\":\"v\"";
+    endpoints += i == 0 ? R"({"addresses":[]})" : R"(,{"addresses":[]})";
+  }
+  const auto start = std::chrono::steady_clock::now();
+  const auto many =
+      parse_object(R"({"kind":"Namespace","metadata":{"name":"a","labels":{)" + labels + "}}}");
+  ASSERT_TRUE(many);
+  EXPECT_EQ(std::get<Namespace>(*many).labels.size(), 200000U);
+  std::vector<std::string> notes;
+  EXPECT_TRUE(parse_object(R"({"kind":"EndpointSlice","addressType":"IPv4","metadata":{"name":"a",
+      "namespace":"b"},"endpoints":[)" +
+                               endpoints + "]}",
+                           &notes));
+  EXPECT_EQ(notes.size(), 10U);
+  EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(20));
+  for (const std::string& json :
+       {R"({"kind":")" + huge + R"("})", R"({"kind":"Node","metadata":{"name":")" + huge + R"("}})",
+        R"({"kind":"Namespace","metadata":{"name":"a","labels":{")" + huge + R"(":1}}})",
+        R"({"kind":"Service","metadata":{"name":"a","namespace":"b"},"spec":{"externalIPs":[")" +
+            huge + R"("]}})"}) {
+    const auto parsed = parse_object(json);
+    ASSERT_FALSE(parsed) << json.substr(0, 80);
+    EXPECT_LT(parsed.error().text().size(), 2000U);
   }
 }
 

@@ -2,11 +2,18 @@
 
 #include <fmt/format.h>
 
+#include "k8s/shown.h"
 #include "k8s/time.h"
 
 namespace weir::k8s {
 
 using simdjson::SUCCESS;
+
+namespace {
+
+constexpr std::size_t kMaxShown = 300;
+
+}  // namespace
 
 Value::Value(simdjson::dom::element root, Findings& findings)
     : element_(root), findings_(findings) {}
@@ -59,7 +66,12 @@ Labels Value::labels() const {
     wrong("must be an object");
     return out;
   }
-  for (const auto field : fields) out[std::string(field.key)] = (*this)[field.key].text();
+  for (const auto field : fields) {
+    const bool is_null = field.value.is_null();
+    const Value value = is_null ? Value(std::nullopt, this, field.key)
+                                : Value(std::optional(field.value), this, field.key);
+    out[std::string(field.key)] = value.text();
+  }
   return out;
 }
 
@@ -95,12 +107,13 @@ std::int64_t Value::time() const {
 
 void Value::wrong(std::string_view why) const {
   if (findings_.problem) return;
-  findings_.problem = Error(Code::kInvalid, fmt::format("{}: {}", path(), why));
+  findings_.problem =
+      Error(Code::kInvalid, fmt::format("{}: {}", shown(path(), kMaxShown), shown(why, kMaxShown)));
 }
 
 void Value::note(std::string_view why) const {
   if (findings_.notes.size() >= Findings::kMostNotes) return;
-  findings_.notes.push_back(fmt::format("{}: {}", path(), why));
+  findings_.notes.push_back(fmt::format("{}: {}", shown(path(), kMaxShown), shown(why, kMaxShown)));
 }
 
 std::string Value::path() const {
