@@ -50,7 +50,7 @@ Result<std::unique_ptr<Dataplane>> Dataplane::open(const std::string& bpffs,
   const PinPaths paths{bpffs};
   std::vector<std::string> warnings;
   WEIR_ASSIGN(Programs programs, load_or_adopt(paths, settings, warnings));
-  WEIR_ASSIGN(Maps maps, open_maps(paths));
+  WEIR_ASSIGN(Maps maps, open_maps(paths, settings));
   WEIR_ASSIGN(StateMapping state, StateMapping::open(maps.state.get()));
   WEIR_TRY(make_pin_dir(paths.links()));
   std::unique_ptr<Dataplane> plane(
@@ -62,6 +62,9 @@ Result<std::unique_ptr<Dataplane>> Dataplane::open(const std::string& bpffs,
                 .for_each([&](std::uint32_t ifindex, const weir_device& device) {
                   plane->devices_[ifindex] = device;
                 })));
+  if (settings.services != 0) {
+    WEIR_ASSIGN(plane->services_, ServiceMaps::open(plane->maps_, settings));
+  }
   plane->stop_capture();  // of an agent that died in one
   // Or between its writes and their epoch: the tables would look right, and old entries fresh.
   plane->state_.bump_epoch();
@@ -81,6 +84,19 @@ Result<void> Dataplane::apply(const Entries& entries) {
   WEIR_TRY(endpoints_done);
   return routes_done;
 }
+
+ServiceTables::Applied Dataplane::publish(ServiceTables::Applied applied) {
+  if (applied.judged_again) state_.bump_epoch();
+  return applied;
+}
+
+ServiceTables::Applied Dataplane::apply_services(const ServiceChanges& changes) {
+  return publish(services_->tables().apply(changes));
+}
+
+ServiceTables::Applied Dataplane::retry_services() { return publish(services_->tables().retry()); }
+
+ServiceTables::Applied Dataplane::prune_services() { return publish(services_->tables().prune()); }
 
 Result<void> Dataplane::set_devices(const std::map<std::uint32_t, weir_device>& devices,
                                     std::uint32_t tunnel) {
@@ -116,6 +132,11 @@ Result<void> Dataplane::attach_pod(const std::string& ifname, std::uint32_t ifin
 Result<void> Dataplane::attach_device(const std::string& ifname, std::uint32_t ifindex) {
   WEIR_TRY(attacher_.attach(ifname, ifindex, Direction::kIngress, programs_.from_net.get()));
   return attacher_.attach(ifname, ifindex, Direction::kEgress, programs_.to_net.get());
+}
+
+Result<void> Dataplane::attach_loopback() {
+  constexpr std::uint32_t kIndex = 1;
+  return attacher_.attach("lo", kIndex, Direction::kEgress, programs_.to_net.get());
 }
 
 }  // namespace weir

@@ -21,6 +21,7 @@
 #include "dataplane/events.h"
 #include "dataplane/programs.h"
 #include "dataplane/reconcile.h"
+#include "dataplane/service_maps.h"
 #include "dataplane/settings.h"
 #include "dataplane/sweep.h"
 #include "dataplane/table.h"
@@ -72,6 +73,13 @@ class Dataplane {
 
   // Makes the tables equal to the entries, then publishes by one epoch.
   Result<void> apply(const Entries& entries);
+  // With Settings::services only. What Services need is written, and published when connections
+  // must be judged again.
+  ServiceTables::Applied apply_services(const ServiceChanges& changes);
+  ServiceTables::Applied retry_services();
+  ServiceTables::Applied prune_services();
+  const ServiceTables& service_tables() const { return services_->tables(); }
+
   // Links by which packets leave; tunnel: ifindex of the tunnel device, 0: none.
   Result<void> set_devices(const std::map<std::uint32_t, weir_device>& devices,
                            std::uint32_t tunnel);
@@ -80,6 +88,8 @@ class Dataplane {
 
   Result<void> attach_pod(const std::string& ifname, std::uint32_t ifindex);
   Result<void> attach_device(const std::string& ifname, std::uint32_t ifindex);
+  // What this host sends to itself: to_net on the loopback link.
+  Result<void> attach_loopback();
   // Of a link that is no longer ours.
   void detach(const std::string& ifname) { attacher_.detach(ifname); }
   // Of a link that is gone.
@@ -113,6 +123,7 @@ class Dataplane {
   using EndpointTable = Table<weir_addr, weir_endpoint>;
   using RouteTable = Table<weir_route_key, weir_route>;
 
+  ServiceTables::Applied publish(ServiceTables::Applied applied);
   Dataplane(PinPaths paths, Settings settings, Programs programs, Maps maps, StateMapping state);
 
   PinPaths paths_;
@@ -125,6 +136,7 @@ class Dataplane {
   RouteTable route_table_;
   Reconciler<EndpointTable> endpoints_{endpoint_table_};
   Reconciler<RouteTable> routes_{route_table_};
+  std::unique_ptr<ServiceMaps> services_;  // null: the setting is off
   std::map<std::uint32_t, weir_device> devices_;
   std::vector<std::string> warnings_;
 };

@@ -28,6 +28,10 @@ constexpr std::array kStageTables = {"weir_stages_in", "weir_stages_out"};
 constexpr std::array kUnshared = {"weir_stages_in", "weir_stages_out", "weir_packet",
                                   "weir_capture_b"};
 
+// Not made when settings.services is off; nothing of the programs that is left asks for them.
+constexpr std::array kServiceMaps = {"weir_service",   "weir_set",      "weir_backend", "weir_ring",
+                                     "weir_ring_slot", "weir_affinity", "weir_srcrange"};
+
 struct Destroy {
   void operator()(weir_bpf* skeleton) const { weir_bpf__destroy(skeleton); }
 };
@@ -74,7 +78,18 @@ std::uint32_t capacity_of(std::string_view map, const Settings& settings) {
   if (map == "weir_endpoint") return settings.endpoint_max;
   if (map == "weir_route") return settings.route_max;
   if (map == "weir_events") return settings.events_bytes;
+  if (map == "weir_service" || map == "weir_set" || map == "weir_ring") return settings.service_max;
+  if (map == "weir_backend") return settings.backend_max;
+  if (map == "weir_ring_slot") return ring_words(settings);
+  if (map == "weir_affinity") return settings.affinity_max;
   return 0;
+}
+
+bool is_of_services(std::string_view map) {
+  for (const char* name : kServiceMaps) {
+    if (map == name) return true;
+  }
+  return false;
 }
 
 bool is_unshared(std::string_view map) {
@@ -98,6 +113,10 @@ bool same_shape(int fd, const bpf_map* map) {
 Result<void> prepare_map(bpf_map* map, const PinPaths& paths, const Settings& settings,
                          std::vector<std::string>& warnings) {
   const std::string name = bpf_map__name(map);
+  if (settings.services == 0 && is_of_services(name)) {
+    bpf_map__set_autocreate(map, false);
+    return {};
+  }
   if (const auto capacity = capacity_of(name, settings); capacity != 0) {
     bpf_map__set_max_entries(map, capacity);
   }
@@ -121,7 +140,7 @@ Result<void> pin_all(weir_bpf& skeleton, const PinPaths& paths, const std::strin
   bpf_object__for_each_map(map, skeleton.obj) {
     const std::string name = bpf_map__name(map);
     const std::string path = paths.maps() + "/" + name;
-    if (is_unshared(name) || access(path.c_str(), F_OK) == 0) continue;
+    if (is_unshared(name) || !bpf_map__autocreate(map) || access(path.c_str(), F_OK) == 0) continue;
     WEIR_TRY(pin(bpf_map__fd(map), path));
   }
   const std::string dir = paths.programs(build);
@@ -176,7 +195,9 @@ Result<void> open_programs(const PinPaths& paths, Programs& out) {
 }
 
 // Pinned programs hold their maps; a map that was let go and made anew would split the two.
-bool maps_are_pinned(const PinPaths& paths) { return open_maps(paths).has_value(); }
+bool maps_are_pinned(const PinPaths& paths, const Settings& settings) {
+  return open_maps(paths, settings).has_value();
+}
 
 }  // namespace
 
@@ -188,7 +209,7 @@ Result<Programs> load_or_adopt(const PinPaths& paths, const Settings& settings,
   Programs programs;
   programs.build = build_id(frozen);
   WEIR_TRY(make_pin_dir(paths.root));
-  if (maps_are_pinned(paths) && open_programs(paths, programs)) {
+  if (maps_are_pinned(paths, settings) && open_programs(paths, programs)) {
     programs.adopted = true;
     return programs;
   }
@@ -197,9 +218,9 @@ Result<Programs> load_or_adopt(const PinPaths& paths, const Settings& settings,
   return programs;
 }
 
-Result<Maps> open_maps(const PinPaths& paths) {
+Result<Maps> open_maps(const PinPaths& paths, const Settings& settings) {
   Maps maps;
-  const std::pair<Fd*, const char*> pins[] = {
+  std::vector<std::pair<Fd*, const char*>> pins = {
       {&maps.state, "weir_state"},     {&maps.endpoint, "weir_endpoint"},
       {&maps.route, "weir_route"},     {&maps.device, "weir_device"},
       {&maps.ct, "weir_ct"},           {&maps.events, "weir_events"},
@@ -207,6 +228,14 @@ Result<Maps> open_maps(const PinPaths& paths) {
       {&maps.sweep, "weir_sweep"},     {&maps.capture_filter, "weir_capture_f"},
       {&maps.capture, "weir_capture"},
   };
+  if (settings.services != 0) {
+    pins.insert(pins.end(), {{&maps.service, "weir_service"},
+                             {&maps.set, "weir_set"},
+                             {&maps.backend, "weir_backend"},
+                             {&maps.ring, "weir_ring"},
+                             {&maps.ring_slot, "weir_ring_slot"},
+                             {&maps.srcrange, "weir_srcrange"}});
+  }
   for (const auto& [fd, name] : pins) {
     WEIR_ASSIGN(*fd, open_pin(paths.maps() + "/" + name));
   }

@@ -20,13 +20,15 @@ struct Programs {
 
 struct Maps {
   Fd state, endpoint, route, device, ct, events, lost, metrics, capture_filter, capture, sweep;
+  // Only with Settings::services.
+  Fd service, set, backend, ring, ring_slot, srcrange;
 };
 
 // Pins from the last run with another layout or capacity are let go: their content is lost, the
 // text of each such map is added to `warnings`.
 Result<Programs> load_or_adopt(const PinPaths& paths, const Settings& settings,
                                std::vector<std::string>& warnings);
-Result<Maps> open_maps(const PinPaths& paths);
+Result<Maps> open_maps(const PinPaths& paths, const Settings& settings);
 // Programs of other builds, after no link uses them any more.
 void forget_other_builds(const PinPaths& paths, const std::string& build);
 

@@ -24,6 +24,11 @@ struct Settings {
   }
 };
 
+// Elements of weir_ring_slot: two slots each.
+inline std::uint32_t ring_words(const Settings& settings) {
+  return settings.ring_max * ((settings.maglev_slots + 1) / 2);
+}
+
 // kInvalid, naming the setting and what it may be.
 Result<void> check(const Settings& settings);
 

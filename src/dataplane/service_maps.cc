@@ -1,0 +1,104 @@
+#include "dataplane/service_maps.h"
+
+#include <bpf/bpf.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+
+namespace weir {
+namespace {
+
+std::uint64_t milliseconds() {
+  return static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::milliseconds>(
+                                        std::chrono::steady_clock::now().time_since_epoch())
+                                        .count());
+}
+
+}  // namespace
+
+Result<std::unique_ptr<ServiceMaps>> ServiceMaps::open(const Maps& maps, const Settings& settings) {
+  struct Wanted {
+    int map;
+    const char* name;
+    std::size_t bytes;
+  };
+  const Wanted wanted[] = {
+      {maps.set.get(), "weir_set", settings.service_max * sizeof(weir_set)},
+      {maps.backend.get(), "weir_backend", settings.backend_max * sizeof(weir_backend)},
+      {maps.ring.get(), "weir_ring", settings.service_max * sizeof(weir_ring)},
+      {maps.ring_slot.get(), "weir_ring_slot",
+       std::size_t{ring_words(settings)} * sizeof(weir_ring_slots)},
+  };
+  std::vector<MappedArray> arrays;
+  for (const Wanted& one : wanted) {
+    WEIR_ASSIGN(auto array, MappedArray::open(one.map, one.name, one.bytes));
+    arrays.push_back(std::move(array));
+  }
+  std::unique_ptr<ServiceMaps> out(new ServiceMaps(maps, std::move(arrays)));
+  out->tables_ = std::make_unique<ServiceTables>(out->memory(settings), *out, milliseconds);
+  WEIR_TRY(out->tables_->adopt());
+  return out;
+}
+
+ServiceMaps::ServiceMaps(const Maps& maps, std::vector<MappedArray> arrays)
+    : rows_(maps.service.get(), "weir_service"),
+      ranges_(maps.srcrange.get(), "weir_srcrange"),
+      rows_map_(maps.service.get()),
+      arrays_(std::move(arrays)) {}
+
+ServiceMemory ServiceMaps::memory(const Settings& settings) {
+  ServiceMemory out;
+  out.sets = static_cast<weir_set*>(arrays_[0].data());
+  out.set_capacity = settings.service_max;
+  out.backends = static_cast<weir_backend*>(arrays_[1].data());
+  out.backend_capacity = settings.backend_max;
+  out.rings = static_cast<weir_ring*>(arrays_[2].data());
+  out.ring_slots = static_cast<weir_ring_slots*>(arrays_[3].data());
+  out.ring_capacity = settings.ring_max;
+  out.maglev_slots = settings.maglev_slots;
+  out.row_capacity = settings.service_max;
+  out.reach = [this](const void* from, std::size_t size) { return reach(from, size); };
+  return out;
+}
+
+Result<void> ServiceMaps::reach(const void* from, std::size_t size) {
+  const auto array =
+      std::ranges::find_if(arrays_, [from](const MappedArray& one) { return one.holds(from); });
+  return array == arrays_.end() ? Result<void>() : array->reach(from, size);
+}
+
+Result<void> ServiceMaps::update(const std::vector<weir_service>& rows, std::size_t* done) {
+  std::vector<weir_service_key> keys;
+  keys.reserve(rows.size());
+  for (const weir_service& row : rows) keys.push_back(row.key);
+  __u32 count = static_cast<__u32>(rows.size());
+  LIBBPF_OPTS(bpf_map_batch_opts, options, .elem_flags = BPF_ANY);
+  const int err = bpf_map_update_batch(rows_map_, keys.data(), rows.data(), &count, &options);
+  *done = count;
+  if (err == 0) return {};
+  if (-err == E2BIG) {
+    return Error(Code::kKernel, "map weir_service is full: raise --service-max", E2BIG);
+  }
+  return errno_error(-err, "map weir_service");
+}
+
+Result<void> ServiceMaps::erase(const std::vector<weir_service_key>& keys) {
+  for (const weir_service_key& key : keys) WEIR_TRY(rows_.erase(key));
+  return {};
+}
+
+Result<void> ServiceMaps::for_each(const std::function<void(const weir_service&)>& each) {
+  return rows_.for_each([&](const weir_service_key&, const weir_service& row) { each(row); });
+}
+
+Result<void> ServiceMaps::add_range(const weir_srcrange_key& key) { return ranges_.update(key, 1); }
+
+Result<void> ServiceMaps::erase_range(const weir_srcrange_key& key) { return ranges_.erase(key); }
+
+Result<void> ServiceMaps::for_each_range(
+    const std::function<void(const weir_srcrange_key&)>& each) {
+  return ranges_.for_each([&](const weir_srcrange_key& key, std::uint32_t) { each(key); });
+}
+
+}  // namespace weir
