@@ -30,6 +30,11 @@ static __always_inline bool host_meets_service(const struct __sk_buff* skb, stru
   pkt->from_hi =
       ct_key_fill(&pkt->key, &pkt->src, pkt->src_port, &pkt->dst, pkt->dst_port, pkt->proto);
   if (host_is_translated(pkt)) return true;
-  return service_find(&pkt->dst, pkt->dst_port, pkt->proto, skb->ifindex == LOOPBACK_IFINDEX, true,
-                      &pkt->service);
+  if (service_find(&pkt->dst, pkt->dst_port, pkt->proto, skb->ifindex == LOOPBACK_IFINDEX, true,
+                   &pkt->service))
+    return true;
+  /* The range of ClusterIPs leads nowhere: whoever speaks into it is told. */
+  const bool opens = pkt->proto != IPPROTO_TCP || (pkt->tcp_flags & TCP_SYN);
+  return opens && route_lookup(&pkt->dst, &pkt->to.route) &&
+         pkt->to.route.kind == WEIR_ROUTE_SERVICES;
 }

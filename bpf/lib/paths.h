@@ -84,6 +84,12 @@ static __always_inline void path_to_tunnel(struct weir_ct_path* path,
   path->mtu = device ? device->mtu : 0;
 }
 
+/* With a node's address as source: the other node's stack answers by its own routes, not by the
+ * tunnel. */
+static __always_inline bool is_between_nodes(const struct packet* pkt, const struct end* end) {
+  return pkt->hook != WEIR_HOOK_FROM_POD && end->kind == WEIR_ROUTE_NODE && !pkt->hand_over;
+}
+
 /* From src, whose packets come in by the link ifindex, to dst, which end tells of. */
 static __always_inline enum weir_drop path_to(struct __sk_buff* skb, const struct packet* pkt,
                                               __u32 ifindex, const struct weir_addr* src,
@@ -102,7 +108,7 @@ static __always_inline enum weir_drop path_to(struct __sk_buff* skb, const struc
       return WEIR_DROP_NONE;
     case WEIR_ROUTE_PODS:
     case WEIR_ROUTE_NODE:
-      if (cfg.tunnel) {
+      if (cfg.tunnel && !is_between_nodes(pkt, end)) {
         /* A node without a tunnel end: the agent tells that as a conflict. */
         if (addr_is_zero(&end->route.node_addr)) return WEIR_DROP_NO_ROUTE;
         path_to_tunnel(path, &end->route);
@@ -195,8 +201,7 @@ static __always_inline enum translate translation(const struct packet* pkt) {
   if (pkt->hook == WEIR_HOOK_FROM_POD && cfg.masquerade && !pkt->to.local &&
       pkt->to.kind == WEIR_ROUTE_OUTSIDE)
     return TRANSLATE_SOURCE;
-  if (!cfg.services || !pkt->service.id || (pkt->paths.there.dsr && leaves))
-    return TRANSLATE_NOT;
+  if (!cfg.services || !pkt->service.id || (pkt->paths.there.dsr && leaves)) return TRANSLATE_NOT;
   /* The answers must come back here to be translated. */
   return pkt->hook == WEIR_HOOK_FROM_NET && leaves ? TRANSLATE_SOURCE : TRANSLATE_TARGET;
 }

@@ -45,9 +45,9 @@ static __always_inline bool addresses_node(const struct packet* pkt) {
 
 /* DSR: the backend's node translates, and answers the client itself. */
 static __always_inline bool is_handed_over(const struct packet* pkt) {
-  return cfg.tunnel && (pkt->service.flags & WEIR_SERVICE_DSR) &&
-         pkt->hook == WEIR_HOOK_FROM_NET && !pkt->tunnelled && end_is_node_side(&pkt->to) &&
-         !from_cluster(pkt) && !addr_is_zero(&pkt->to.route.node_addr);
+  return cfg.tunnel && (pkt->service.flags & WEIR_SERVICE_DSR) && pkt->hook == WEIR_HOOK_FROM_NET &&
+         !pkt->tunnelled && end_is_node_side(&pkt->to) && !from_cluster(pkt) &&
+         !addr_is_zero(&pkt->to.route.node_addr);
 }
 
 /* A new connection: pkt->nat.dst becomes a backend, if this is a Service's address. pkt->to says

@@ -18,9 +18,7 @@ static const __u32 crc32c_zeros[16] = {
 };
 
 /* Without branches: the verifier looks at the one way there is. */
-static __always_inline __u32 crc32c_times_x(__u32 a) {
-  return (a >> 1) ^ (CRC32C_POLY & -(a & 1));
-}
+static __always_inline __u32 crc32c_times_x(__u32 a) { return (a >> 1) ^ (CRC32C_POLY & -(a & 1)); }
 
 static __always_inline __u32 crc32c_multiply(__u32 a, __u32 b) {
   __u32 product = 0;
@@ -55,7 +53,8 @@ static __always_inline __u32 sctp_length(struct __sk_buff* skb, const struct pac
   return end >= pkt->l4_offset + SCTP_HEADER && end <= skb->len ? end - pkt->l4_offset : 0;
 }
 
-/* Both ports become those of pkt->nat. A fragment's checksum cannot be mended: its rest is elsewhere.
+/* Both ports become those of pkt->nat. A fragment's checksum cannot be mended: its rest is
+ * elsewhere.
  */
 static __always_inline bool sctp_ports(struct __sk_buff* skb, struct packet* pkt) {
   if (!(pkt->flags & PACKET_L4)) return true;

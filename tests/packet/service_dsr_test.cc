@@ -44,9 +44,9 @@ TEST_P(ServiceDsr, TheBackendsNodeAnswersTheClientItself) {
   services_->add(balancer({{cast().pod_r, 8080}, {cast().pod_a, 8080}}, {{cast().pod_a, 8080}}));
   const Outcome request = bed().from_node(cast().node_r, from_client(tcp(40000, 80, SYN)));
   EXPECT_EQ(request.verdict, kRedirect);
-  EXPECT_TRUE(same_packet(request.frame, eth(kMacA, kMacLink) /
-                                             ip(cast().outside, cast().pod_a).ttl(63) /
-                                             tcp(40000, 8080, SYN)));
+  EXPECT_TRUE(same_packet(
+      request.frame,
+      eth(kMacA, kMacLink) / ip(cast().outside, cast().pod_a).ttl(63) / tcp(40000, 8080, SYN)));
   const Outcome reply = bed().from_pod(
       kLinkA, eth() / ip(cast().pod_a, cast().outside) / tcp(8080, 40000, SYN | ACK));
   EXPECT_EQ(reply.events.at(0).type, WEIR_EVENT_ESTABLISHED);
@@ -65,10 +65,10 @@ TEST_P(ServiceDsr, ANodePortOfTheOtherNodeIsMeant) {
                   .flags = WEIR_SERVICE_EXTERNAL | WEIR_SERVICE_RING | WEIR_SERVICE_DSR,
                   .local = {{cast().pod_a, 8080}}});
   bed().from_node(cast().node_r, eth() / ip(cast().outside, cast().node_r) / tcp(1, 30080, SYN));
-  const Outcome reply = bed().from_pod(
-      kLinkA, eth() / ip(cast().pod_a, cast().outside) / tcp(8080, 1, SYN | ACK));
-  EXPECT_TRUE(same_packet(reply.frame, eth() / ip(cast().node_r, cast().outside).ttl(63) /
-                                           tcp(30080, 1, SYN | ACK)));
+  const Outcome reply =
+      bed().from_pod(kLinkA, eth() / ip(cast().pod_a, cast().outside) / tcp(8080, 1, SYN | ACK));
+  EXPECT_TRUE(same_packet(
+      reply.frame, eth() / ip(cast().node_r, cast().outside).ttl(63) / tcp(30080, 1, SYN | ACK)));
 }
 
 // Both nodes choose by the same scores: the one that is best of all is best of its node's.
@@ -102,11 +102,11 @@ TEST_P(ServiceDsr, OnlyNodesMayHandOver) {
   services_->add(balancer({{cast().pod_a, 8080}}, {{cast().pod_a, 8080}}));
   EXPECT_EQ(bed().from_node(cast().outside_2, from_client(tcp(1, 80, SYN))).reason(),
             WEIR_DROP_TUNNEL_SOURCE);
-  EXPECT_EQ(bed()
-                .from_node(cast().node_r,
-                           eth() / ip(cast().pod_r, cast().balancer) / tcp(1, 80, SYN))
-                .reason(),
-            WEIR_DROP_TUNNEL_SOURCE)
+  EXPECT_EQ(
+      bed()
+          .from_node(cast().node_r, eth() / ip(cast().pod_r, cast().balancer) / tcp(1, 80, SYN))
+          .reason(),
+      WEIR_DROP_TUNNEL_SOURCE)
       << "a pod is no client outside";
 }
 
@@ -120,9 +120,9 @@ TEST_P(ServiceDsr, UdpGoesToTheBackendThatIsThere) {
 
 TEST_P(ServiceDsr, WhatDoesNotFitTheTunnelIsSaid) {
   services_->add(balancer({{cast().pod_r, 53}}, {}, 17));
-  const Outcome out = bed().from_nic(eth(kMacLink, kMacOther) /
-                                     ip(cast().outside, cast().balancer) / udp(5000, 80) /
-                                     payload(1440));
+  const Outcome out =
+      bed().from_nic(eth(kMacLink, kMacOther) / ip(cast().outside, cast().balancer) /
+                     udp(5000, 80) / payload(1440));
   EXPECT_EQ(out.verdict, kRedirect);
   const auto wire = Wire::parse(out.frame);
   ASSERT_TRUE(wire);

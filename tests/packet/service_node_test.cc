@@ -182,6 +182,27 @@ TEST_P(ServiceNode, TheHostReachesAPodOfAnotherNode) {
   EXPECT_EQ(Wire::parse(reply.frame)->src_port, 80);
 }
 
+// The other node's stack answers by its own routes: no tunnel between two nodes' addresses.
+TEST_P(ServiceNode, TheHostReachesTheHostsNetworkOfAnotherNode) {
+  cluster_ip({{cast().node_r, 9100}});
+  const Outcome request = host(cast().vip, tcp(40000, 80, SYN));
+  EXPECT_EQ(request.verdict, kRedirect);
+  EXPECT_EQ(request.events.at(0).out, WEIR_OUT_DIRECT);
+  EXPECT_EQ(Wire::parse(request.frame)->ip_dst, cast().node_r);
+  const Outcome reply = bed().from_nic(eth(kMacOther, kMacOther) / ip(cast().node_r, cast().node) /
+                                       tcp(9100, 40000, SYN | ACK));
+  EXPECT_EQ(reply.verdict, kNext);
+  EXPECT_EQ(Wire::parse(reply.frame)->ip_src, cast().vip);
+}
+
+TEST_P(ServiceNode, TheHostIsToldOfPortsAndAddressesThatAreNoService) {
+  cluster_ip({{cast().pod_a, 8080}});
+  services().add({.vip = cast().vip, .port = 0, .proto = 0, .flags = WEIR_SERVICE_OTHER_PORTS});
+  EXPECT_EQ(host(cast().vip, tcp(40000, 81, SYN)).reason(), WEIR_DROP_SERVICE_NO_PORT);
+  EXPECT_EQ(host(cast().vip, udp(40000, 80)).reason(), WEIR_DROP_SERVICE_NO_PORT);
+  EXPECT_EQ(host(cast().vip_unused, tcp(40000, 80, SYN)).reason(), WEIR_DROP_SERVICE_UNKNOWN);
+}
+
 TEST_P(ServiceNode, TheHostReachesItsOwnNodePort) {
   node_port({{cast().pod_a, 8080}});
   const Outcome request = loopback(cast().node, cast().node, tcp(40000, kNodePort, SYN));

@@ -22,15 +22,15 @@ TEST_P(ServiceSctp, PortsAndChecksumAreTranslatedBothWays) {
     const Outcome request = bed().from_pod(
         kLinkA, eth() / ip(cast().pod_a, cast().vip) / sctp(40000, 80) / payload(size));
     EXPECT_EQ(request.verdict, kRedirect);
-    EXPECT_TRUE(same_packet(request.frame, eth(kMacB, kMacLink) /
-                                               ip(cast().pod_a, cast().pod_b).ttl(63) /
-                                               sctp(40000, 7777) / payload(size)))
+    EXPECT_TRUE(
+        same_packet(request.frame, eth(kMacB, kMacLink) / ip(cast().pod_a, cast().pod_b).ttl(63) /
+                                       sctp(40000, 7777) / payload(size)))
         << size;
     const Outcome reply = bed().from_pod(
         kLinkB, eth() / ip(cast().pod_b, cast().pod_a) / sctp(7777, 40000) / payload(size));
-    EXPECT_TRUE(same_packet(reply.frame, eth(kMacA, kMacLink) /
-                                             ip(cast().vip, cast().pod_a).ttl(63) /
-                                             sctp(80, 40000) / payload(size)))
+    EXPECT_TRUE(
+        same_packet(reply.frame, eth(kMacA, kMacLink) / ip(cast().vip, cast().pod_a).ttl(63) /
+                                     sctp(80, 40000) / payload(size)))
         << size;
   }
   EXPECT_EQ(bed().connections(), 2u);
@@ -44,21 +44,21 @@ TEST_P(ServiceSctp, PaddingBehindThePacketDoesNotCount) {
   };
   const Outcome out = bed().from_pod(
       kLinkA, padded(eth() / ip(cast().pod_a, cast().vip) / sctp(40000, 80) / payload(4)));
-  EXPECT_TRUE(same_packet(out.frame, padded(eth(kMacB, kMacLink) /
-                                            ip(cast().pod_a, cast().pod_b).ttl(63) /
-                                            sctp(40000, 7777) / payload(4))));
+  EXPECT_TRUE(
+      same_packet(out.frame, padded(eth(kMacB, kMacLink) / ip(cast().pod_a, cast().pod_b).ttl(63) /
+                                    sctp(40000, 7777) / payload(4))));
 }
 
 TEST_P(ServiceSctp, ItLeavesTheClusterWithTheNodesAddress) {
   const Outcome out = bed().from_pod(
       kLinkA, eth() / ip(cast().pod_a, cast().outside) / sctp(62000, 80) / payload(20));
-  EXPECT_TRUE(same_packet(out.frame, eth() / ip(cast().node, cast().outside).ttl(63) /
-                                         sctp(62000, 80) / payload(20)));
+  EXPECT_TRUE(same_packet(
+      out.frame, eth() / ip(cast().node, cast().outside).ttl(63) / sctp(62000, 80) / payload(20)));
 }
 
 TEST_P(ServiceSctp, AFragmentCannotBeTranslated) {
-  const auto pieces = fragments(
-      eth() / ip(cast().pod_a, cast().vip) / sctp(40000, 80) / payload(200), 5, 64);
+  const auto pieces =
+      fragments(eth() / ip(cast().pod_a, cast().vip) / sctp(40000, 80) / payload(200), 5, 64);
   EXPECT_EQ(bed().from_pod(kLinkA, pieces[0]).reason(), WEIR_DROP_NOT_TRANSLATABLE);
 }
 
