@@ -32,6 +32,13 @@ constexpr auto kFirstList = 30s;
 // A descriptor of our own for the loop: asio closes what it is given.
 int duplicate(int fd) { return dup(fd); }
 
+// Their tables are kept by ServiceFlow, at the cost of what changes.
+bool is_of_services(const Change& change) {
+  const auto* upsert = std::get_if<Upsert>(&change);
+  const Kind kind = upsert != nullptr ? kind_of(upsert->object) : std::get<Erase>(change).kind;
+  return kind == Kind::kService || kind == Kind::kEndpointSlice;
+}
+
 }  // namespace
 
 Agent::Agent(AgentOptions options)
@@ -89,6 +96,7 @@ Result<void> Agent::start() {
   WEIR_TRY(refresh_uplinks());
   WEIR_TRY(open_sandboxes());
   WEIR_TRY(realize());
+  open_services();
   plane_->forget_other_builds();
   WEIR_TRY(serve());
   spdlog::info(
@@ -118,7 +126,10 @@ Result<void> Agent::open_source() {
 }
 
 void Agent::change(Change change) {
-  if (store_.apply(std::move(change)) && sandboxes_ != nullptr) realize_soon();
+  const bool own_tables = is_of_services(change);
+  if (!store_.apply(std::move(change)) || sandboxes_ == nullptr) return;
+  if (!own_tables) realize_soon();
+  if (services_ != nullptr) services_->changed();
 }
 
 void Agent::warning(std::string_view text) { spdlog::warn("objects: {}", text); }
@@ -191,6 +202,7 @@ Result<void> Agent::open_network() {
   monitor_ = std::make_unique<NetworkMonitor>(std::move(monitor));
   config_.name = options_.node;
   config_.tunnel = options_.settings.tunnel != 0;
+  if (options_.settings.services != 0) config_.service_cidrs = options_.service_cidrs;
   WEIR_TRY(choose_devices(*netlink_, options_.devices));
   return {};
 }
@@ -209,8 +221,28 @@ Result<void> Agent::refresh_uplinks() {
     WEIR_TRY(plane_->attach_device(device.name, device.ifindex));
   }
   if (uplinks_.tunnel != 0) WEIR_TRY(plane_->attach_device(kTunnelName, uplinks_.tunnel));
+  if (options_.settings.services != 0) WEIR_TRY(meet_services());
   if (sandboxes_ != nullptr) sandboxes_->set_link_options(link_options());
   return {};
+}
+
+// The host is a client of Services, too: by its links, and by loopback at its own addresses.
+Result<void> Agent::meet_services() {
+  WEIR_TRY(plane_->attach_loopback());
+  WEIR_TRY(accept_own_addresses(kLoopbackName));
+  for (const Uplink& device : uplinks_.devices) WEIR_TRY(accept_own_addresses(device.name));
+  if (uplinks_.tunnel != 0) WEIR_TRY(accept_own_addresses(kTunnelName));
+  return {};
+}
+
+void Agent::open_services() {
+  if (options_.settings.services == 0) return;
+  ServiceContext context;
+  context.node = options_.node;
+  context.external_ips = options_.settings.external_ips != 0;
+  context.dsr = options_.settings.dsr != 0;
+  services_ = std::make_unique<ServiceFlow>(loop_, store_, *plane_, std::move(context));
+  services_->start();
 }
 
 // Ports of translated connections that the host's sockets could choose as well.
@@ -301,6 +333,7 @@ void Agent::forget_stale_pins() {
     live.insert(endpoint.host_ifname);
   for (const Uplink& device : uplinks_.devices) live.insert(device.name);
   if (uplinks_.tunnel != 0) live.insert(kTunnelName);
+  if (options_.settings.services != 0) live.insert(kLoopbackName);
   for (const std::string& name : plane_->attached()) {
     if (!live.contains(name)) plane_->detach(name);
   }

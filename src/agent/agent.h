@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "agent/options.h"
+#include "agent/services.h"
 #include "agent/uplinks.h"
 #include "api/backend.h"
 #include "api/server.h"
@@ -70,12 +71,14 @@ class Agent final : public Sink, public EndpointSink, public api::Backend {
   Result<void> open_source();
   Result<void> open_network();
   Result<void> open_sandboxes();
+  void open_services();
   Result<void> serve();
 
   // Desired state -> kernel. Cheap when nothing has changed.
   Result<void> realize();
   void realize_soon();
   Result<void> refresh_uplinks();
+  Result<void> meet_services();
   PodLinkOptions link_options() const;
   void forget_stale_pins();
   const Name* pod_behind(std::uint32_t ifindex) const;
@@ -111,6 +114,7 @@ class Agent final : public Sink, public EndpointSink, public api::Backend {
   std::vector<std::string> conflicts_;
   std::optional<std::map<Cidr, NodeRoute>> kernel_routes_;  // as last set; none: to be set
   std::unique_ptr<Sandboxes> sandboxes_;
+  std::unique_ptr<ServiceFlow> services_;  // none: services are off
   std::unique_ptr<CniServer> cni_;
   std::unique_ptr<api::Server> api_;
   std::unique_ptr<RingReader> events_;

@@ -118,6 +118,10 @@ api::Status Agent::status() {
   out.hooks = hook_totals(plane_->metrics());
   out.warnings = warnings_;
   out.warnings.insert(out.warnings.end(), conflicts_.begin(), conflicts_.end());
+  if (services_ != nullptr) {
+    const auto more = services_->warnings();
+    out.warnings.insert(out.warnings.end(), more.begin(), more.end());
+  }
   out.warnings.insert(out.warnings.end(), realize_errors_.begin(), realize_errors_.end());
   return out;
 }

@@ -72,7 +72,13 @@ std::map<std::uint32_t, weir_device> Uplinks::rows() const {
     }
     out[device.ifindex] = row;
   }
-  if (tunnel != 0) out[tunnel] = weir_device{.v4 = {}, .v6 = {}, .mtu = pod_mtu, .pad = 0};
+  if (tunnel == 0) return out;
+  // What leaves by the tunnel with another source has the address that other nodes know.
+  weir_device row{};
+  row.v4 = to_abi(node_address(Family::kIpv4));
+  row.v6 = to_abi(node_address(Family::kIpv6));
+  row.mtu = pod_mtu;
+  out[tunnel] = row;
   return out;
 }
 

@@ -22,6 +22,7 @@ struct Uplink {
 };
 
 inline constexpr const char* kTunnelName = "weir_vxlan";
+inline constexpr const char* kLoopbackName = "lo";
 
 // How this node reaches others: what the kernel has, read anew each time.
 struct Uplinks {

@@ -1,7 +1,7 @@
 // Nodes and this host's addresses -> weir_route, and the kernel's own routes to other nodes' pods.
 // Where two claims meet on one prefix, the first in this order wins: this host, this node's pod
-// ranges, other nodes' addresses, other nodes' pod ranges; among nodes the lower name. So a node
-// never hands its own pods or itself to another.
+// ranges, other nodes' addresses, other nodes' pod ranges, Services; among nodes the lower name. So
+// a node never hands its own pods or itself to another.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -69,6 +69,7 @@ class Routes {
     for (const auto& [key, node] : snapshot_.nodes) {
       if (node.name != config_.name) add_pod_ranges(node);
     }
+    for (const Cidr& cidr : config_.service_cidrs) add_services(cidr);
     report_overlaps();
   }
 
@@ -122,6 +123,20 @@ class Routes {
       if (!added || !via) continue;
       const auto how = config_.tunnel ? NodeRoute::Via::kTunnel : NodeRoute::Via::kNextHop;
       out_.entries.kernel_routes[cidr] = {.via = how, .node = *via};
+    }
+  }
+
+  void add_services(const Cidr& cidr) {
+    const auto owner = owners_.find(cidr);
+    if (is_too_wide(cidr)) {
+      report(fmt::format("Service range {} is too wide; it is ignored", cidr.to_string()));
+    } else if (owner != owners_.end()) {
+      report(fmt::format("Service range {} is also a range of node {}, which keeps it",
+                         cidr.to_string(), owner->second.node));
+    } else {
+      weir_route route{};
+      route.kind = WEIR_ROUTE_SERVICES;
+      out_.entries.routes[cidr] = route;
     }
   }
 

@@ -110,6 +110,7 @@ void forward_v4(Batch& batch, std::uint32_t index) {
   const auto conf = batch.begin(IFLA_INET_CONF);
   batch.put_u32(IPV4_DEVCONF_FORWARDING, 1);
   batch.put_u32(IPV4_DEVCONF_RP_FILTER, 0);
+  batch.put_u32(IPV4_DEVCONF_ACCEPT_LOCAL, 1);
   batch.end(conf);
   batch.end(inet);
   batch.end(spec);

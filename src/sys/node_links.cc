@@ -126,6 +126,10 @@ Result<std::vector<LinkAddressing>> own_addresses(Netlink& netlink) {
   return addresses;
 }
 
+Result<void> accept_own_addresses(const std::string& ifname) {
+  return write_sysctl("net/ipv4/conf/" + ifname + "/accept_local", "1");
+}
+
 Result<void> ensure_forwarding(bool ipv4, bool ipv6) {
   if (ipv4) WEIR_TRY(write_sysctl("net/ipv4/ip_forward", "1"));
   if (ipv6) WEIR_TRY(write_sysctl("net/ipv6/conf/all/forwarding", "1"));

@@ -33,6 +33,10 @@ Result<void> ensure_kernel_routes(Netlink& netlink, std::vector<request::Route> 
 // Addresses by which this node can be reached: not loopback, not link-local.
 Result<std::vector<LinkAddressing>> own_addresses(Netlink& netlink);
 
+// The calling thread's namespace takes packets by this link that bear one of its own addresses as
+// source: answers to what it has asked of itself through a Service.
+Result<void> accept_own_addresses(const std::string& ifname);
+
 // The calling thread's namespace routes packets of these families.
 Result<void> ensure_forwarding(bool ipv4, bool ipv6);
 

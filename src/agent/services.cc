@@ -1,0 +1,89 @@
+#include "agent/services.h"
+
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+
+namespace weir {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr auto kBatch = 5ms;
+constexpr auto kRetry = 1s;
+constexpr std::size_t kPortion = 1024;  // Services
+
+}  // namespace
+
+ServiceFlow::ServiceFlow(boost::asio::io_context& loop, Store& store, Dataplane& plane,
+                         ServiceContext context)
+    : store_(store),
+      plane_(plane),
+      tracker_(store, std::move(context)),
+      health_(loop),
+      timer_(loop) {}
+
+void ServiceFlow::start() {
+  started_ = true;
+  take();
+  note(plane_.prune_services());
+  if (plane_.service_tables().waiting()) soon(kRetry);
+  tell_health();
+}
+
+void ServiceFlow::changed() {
+  if (!started_ || !tracker_.pending()) return;
+  health_.queued();
+  soon(kBatch);
+}
+
+// In portions, which bound the memory of what is on its way.
+void ServiceFlow::take() {
+  do {
+    note(plane_.apply_services(tracker_.take(kPortion)));
+  } while (tracker_.pending());
+}
+
+void ServiceFlow::soon(boost::asio::steady_timer::duration delay) {
+  if (std::exchange(pending_, true)) return;
+  timer_.expires_after(delay);
+  timer_.async_wait([this](const auto& error) {
+    if (error) return;
+    pending_ = false;
+    write();
+  });
+}
+
+void ServiceFlow::write() {
+  take();
+  if (plane_.service_tables().waiting()) note(plane_.retry_services());
+  if (plane_.service_tables().waiting()) soon(kRetry);
+  tell_health();
+}
+
+void ServiceFlow::note(const ServiceTables::Applied& applied) {
+  for (const std::string& text : applied.refused) spdlog::error("{}", text);
+}
+
+void ServiceFlow::tell_health() {
+  auto conflicts = tracker_.conflicts();
+  for (const std::string& text : conflicts) {
+    if (std::ranges::find(conflicts_, text) == conflicts_.end()) spdlog::warn("{}", text);
+  }
+  conflicts_ = std::move(conflicts);
+  const auto& nodes = store_.snapshot().nodes;
+  const auto own = nodes.find(ObjectKey{"", tracker_.context().node});
+  health_.update(tracker_.health(), own != nodes.end() && own->second.leaving);
+  if (!pending_) health_.written();
+}
+
+std::vector<std::string> ServiceFlow::warnings() const {
+  std::vector<std::string> out = conflicts_;
+  const auto tables = plane_.service_tables().complaints();
+  out.insert(out.end(), tables.begin(), tables.end());
+  const auto ports = health_.warnings();
+  out.insert(out.end(), ports.begin(), ports.end());
+  return out;
+}
+
+}  // namespace weir

@@ -1,0 +1,51 @@
+#pragma once
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <string>
+#include <vector>
+
+#include "agent/health.h"
+#include "compile/service_tracker.h"
+#include "dataplane/dataplane.h"
+#include "state/store.h"
+
+namespace weir {
+
+// Services of the store -> the kernel's tables and the health check ports. Changes that come
+// together are written together; what was refused or failed is tried again.
+class ServiceFlow {
+ public:
+  // Listens to the store from now on; all live until the end.
+  ServiceFlow(boost::asio::io_context& loop, Store& store, Dataplane& plane,
+              ServiceContext context);
+  ServiceFlow(const ServiceFlow&) = delete;
+  ServiceFlow& operator=(const ServiceFlow&) = delete;
+
+  // The first complete list is in the store: writes all of it, then removes what nobody wants.
+  void start();
+  // After a change of the store.
+  void changed();
+
+  std::vector<std::string> warnings() const;
+  const ServiceTracker& tracker() const { return tracker_; }
+  const HealthServers& health() const { return health_; }
+
+ private:
+  void soon(boost::asio::steady_timer::duration delay);
+  void write();
+  void take();
+  static void note(const ServiceTables::Applied& applied);
+  void tell_health();
+
+  Store& store_;
+  Dataplane& plane_;
+  ServiceTracker tracker_;
+  HealthServers health_;
+  boost::asio::steady_timer timer_;
+  bool started_ = false;
+  bool pending_ = false;
+  std::vector<std::string> conflicts_;
+};
+
+}  // namespace weir
