@@ -158,6 +158,7 @@ class Allocator {
     const auto first = ranges_.cluster_ips.front().family();
     if (service.headless && service.selector.empty() && !manifest.family_policy && !said) {
       service.families = {first, other(first)};
+      manifest.family_policy = FamilyPolicy::kRequireDualStack;
       return {};
     }
     for (const auto& address :

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "local/manifest_json.h"
+
 namespace weir::local {
 namespace {
 
@@ -96,6 +98,32 @@ TEST(Allocation, HeadlessAndExternalNameHaveNoClusterIps) {
   headless.service.selector.clear();
   EXPECT_EQ(families_of(only(headless)), "46|");
   EXPECT_EQ(families_of(only(service("name", ServiceType::kExternalName))), "|");
+}
+
+// A controller that starts again reads what it has written.
+TEST(Allocation, WhatIsGivenCanBeWrittenAndReadAgain) {
+  auto headless = service("headless");
+  headless.service.headless = true;
+  auto bare = headless;
+  bare.meta.name = bare.service.name = "bare";
+  bare.service.selector.clear();
+  auto dual = service("dual", ServiceType::kNodePort);
+  dual.family_policy = FamilyPolicy::kPreferDualStack;
+  auto balancer = service("balancer", ServiceType::kLoadBalancer);
+  balancer.service.external_policy = TrafficPolicy::kLocal;
+  auto without_ports = service("without-ports", ServiceType::kLoadBalancer);
+  without_ports.service.allocate_node_ports = false;
+  auto name = service("name", ServiceType::kExternalName);
+  name.external_name = "db.example.com";
+  const auto given = apply({service("plain"), headless, bare, dual, balancer, without_ports, name});
+  ASSERT_EQ(given.refusal, "");
+  for (const auto& one : given.services) {
+    const auto again = parse_manifests(to_manifest(one), "again.yaml", {"shop"});
+    ASSERT_TRUE(again.ok()) << again.errors.front() << "\n" << to_manifest(one);
+    EXPECT_EQ(again.manifests.services.at(0).service, one.service) << to_manifest(one);
+    EXPECT_EQ(again.manifests.services[0].family_policy, one.family_policy);
+    EXPECT_EQ(again.manifests.services[0].external_name, one.external_name);
+  }
 }
 
 TEST(Allocation, AddressesAreStableAndDistinct) {
