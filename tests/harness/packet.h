@@ -86,7 +86,8 @@ struct Payload {
   Bytes bytes;
 };
 
-using Layer = std::variant<Eth, Ip, Extension, FragmentHeader, Tcp, Udp, Sctp, Echo, IcmpHeader, Payload>;
+using Layer =
+    std::variant<Eth, Ip, Extension, FragmentHeader, Tcp, Udp, Sctp, Echo, IcmpHeader, Payload>;
 
 struct Packet {
   std::vector<Layer> layers;

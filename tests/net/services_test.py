@@ -12,7 +12,6 @@ from pathlib import Path
 
 import lib_lab
 import lib_local
-import lib_net
 from lib_lab import BIN, GATEWAY, claim, equal
 
 POD = Path(__file__).resolve().parent / "lib_pod.py"
