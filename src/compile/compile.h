@@ -12,10 +12,10 @@ namespace weir {
 
 // What compile must know besides the objects.
 struct NodeConfig {
-  std::string name;                 // of this node; its own Node object gives its pod ranges
-  bool tunnel = true;               // off: native routing
-  std::vector<Address> addresses;   // this host's own, from the kernel; loopback is skipped
-  std::vector<Cidr> service_cidrs;  // ranges of ClusterIPs
+  std::string name;                   // of this node; its own Node object gives its pod ranges
+  bool tunnel = true;                 // off: native routing
+  std::vector<Address> addresses;     // this host's own, from the kernel; loopback is skipped
+  std::vector<Cidr> service_cidrs{};  // ranges of ClusterIPs
 
   friend bool operator==(const NodeConfig&, const NodeConfig&) = default;
 };

@@ -131,6 +131,24 @@ TEST(Compile, RangesThatWouldCatchTheWorldAreIgnored) {
   EXPECT_EQ(out.conflicts.size(), 3U);
 }
 
+TEST(Compile, TheRangeOfServicesIsARouteUnlessANodeHasIt) {
+  Store store;
+  store.upsert(Node{.name = "n0",
+                    .addresses = {addr("172.30.0.10")},
+                    .pod_cidrs = {cidr("10.244.0.0/24")},
+                    .zone = {},
+                    .leaving = false});
+  const auto out =
+      compile(store.snapshot(), {.name = "n0",
+                                 .addresses = {},
+                                 .service_cidrs = {cidr("10.96.0.0/16"), cidr("fd00:96::/112"),
+                                                   cidr("10.244.0.0/24"), cidr("0.0.0.0/0")}});
+  EXPECT_EQ(out.entries.routes.at(cidr("10.96.0.0/16")).kind, WEIR_ROUTE_SERVICES);
+  EXPECT_EQ(out.entries.routes.at(cidr("fd00:96::/112")).kind, WEIR_ROUTE_SERVICES);
+  EXPECT_EQ(out.entries.routes.at(cidr("10.244.0.0/24")).kind, WEIR_ROUTE_LOCAL_PODS);
+  EXPECT_EQ(out.conflicts.size(), 2u);
+}
+
 TEST(Compile, OwnAddressesComeFromTheKernelToo) {
   Store store;
   store.upsert(Object(node("n0", {"172.30.0.10"}, {})));
