@@ -9,7 +9,7 @@
 namespace weir {
 
 // How long what the kernel may still be looking at is left alone.
-inline constexpr std::uint64_t kRestMs = 0;
+inline constexpr std::uint64_t kRestMs = 1000;
 
 // Gives out numbers from 1 up. One that was left rests, and the one that rested longest comes back
 // first, when there are more than `spares` of them.

@@ -1,0 +1,228 @@
+#pragma once
+
+#include <arpa/inet.h>
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <cstring>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <numeric>
+#include <random>
+#include <set>
+#include <string>
+#include <tuple>
+#include <vector>
+
+#include "abi/rendezvous.h"
+#include "dataplane/service_tables.h"
+#include "state/entries.h"
+
+namespace weir {
+
+struct FakeSizes {
+  std::uint32_t rows = 4096, sets = 4096, backends = 16384, rings = 4, maglev_slots = 1021;
+};
+
+// The kernel's Service tables in ordinary memory. Outlives the agents that write it.
+class FakeKernel : public ServiceRows {
+ public:
+  explicit FakeKernel(const FakeSizes& sizes = {})
+      : sizes_(sizes),
+        sets_(sizes.sets),
+        rings_(sizes.sets),
+        backends_(std::size_t{sizes.backends} * kBackendWords),
+        slots_(std::size_t{sizes.rings} * ((sizes.maglev_slots + 1) / 2)) {}
+
+  ServiceMemory memory() {
+    return {.sets = reinterpret_cast<weir_set*>(sets_.data()),
+            .set_capacity = sizes_.sets,
+            .backends = backends(),
+            .backend_capacity = sizes_.backends,
+            .rings = reinterpret_cast<weir_ring*>(rings_.data()),
+            .ring_slots = reinterpret_cast<weir_ring_slots*>(slots_.data()),
+            .ring_capacity = sizes_.rings,
+            .maglev_slots = sizes_.maglev_slots,
+            .row_capacity = sizes_.rows,
+            .reach = {}};
+  }
+  std::uint64_t now_ms = 5000;
+  ServiceTables::Clock clock() {
+    return [this] { return now_ms; };
+  }
+  // A starting agent.
+  std::unique_ptr<ServiceTables> agent() {
+    auto out = std::make_unique<ServiceTables>(memory(), *this, clock());
+    if (!out->adopt()) throw std::runtime_error("adopt");
+    return out;
+  }
+
+  // Of 100 writes, how many fail.
+  unsigned failures = 0;
+  std::uint64_t writes = 0;  // rows and ranges
+
+  Result<void> update(const std::vector<weir_service>& rows, std::size_t* done) override {
+    for (*done = 0; *done < rows.size(); ++*done) {
+      const weir_service& row = rows[*done];
+      const std::scoped_lock lock(mutex_);
+      const bool full = rows_.size() >= sizes_.rows && !rows_.contains(row.key);
+      if (full || fails()) return Error(Code::kKernel, full ? "map is full" : "injected");
+      rows_.insert_or_assign(row.key, row);
+      ++writes;
+    }
+    return {};
+  }
+  Result<void> erase(const std::vector<weir_service_key>& keys) override {
+    for (const auto& key : keys) {
+      if (fails()) return Error(Code::kKernel, "injected");
+      const std::scoped_lock lock(mutex_);
+      rows_.erase(key);
+      ++writes;
+    }
+    return {};
+  }
+  Result<void> for_each(const std::function<void(const weir_service&)>& each) override {
+    for (const auto& [key, row] : rows_) each(row);
+    return {};
+  }
+  Result<void> add_range(const weir_srcrange_key& key) override {
+    if (fails()) return Error(Code::kKernel, "injected");
+    ranges_.insert(key);
+    ++writes;
+    return {};
+  }
+  Result<void> erase_range(const weir_srcrange_key& key) override {
+    if (fails()) return Error(Code::kKernel, "injected");
+    ranges_.erase(key);
+    ++writes;
+    return {};
+  }
+  Result<void> for_each_range(const std::function<void(const weir_srcrange_key&)>& each) override {
+    for (const auto& key : ranges_) each(key);
+    return {};
+  }
+
+  bool row(const weir_service_key& key, weir_service* out) {
+    const std::scoped_lock lock(mutex_);
+    const auto found = rows_.find(key);
+    if (found == rows_.end()) return false;
+    *out = found->second;
+    return true;
+  }
+  void corrupt(const weir_service& row) { rows_.insert_or_assign(row.key, row); }
+  std::size_t row_count() const { return rows_.size(); }
+  std::size_t range_count() const { return ranges_.size(); }
+
+  // What clients would see, one line for each row.
+  std::vector<std::string> visible() {
+    std::vector<std::string> out;
+    for (const auto& [key, row] : rows_) out.push_back(line(row));
+    std::ranges::sort(out);
+    return out;
+  }
+  weir_set set(std::uint32_t index) { return memory().sets[index]; }
+  weir_ring ring(std::uint32_t index) { return memory().rings[index]; }
+  std::vector<std::uint32_t> ring_slots(std::uint32_t set) {
+    std::vector<std::uint32_t> out;
+    const weir_ring at = ring(set);
+    for (std::uint32_t i = 0; at.set == set && i < sizes_.maglev_slots; ++i) {
+      out.push_back(memory().ring_slots[at.offset + i / 2].backend[i % 2]);
+    }
+    return out;
+  }
+  weir_backend* backends() { return reinterpret_cast<weir_backend*>(backends_.data()); }
+
+ private:
+  static constexpr std::size_t kBackendWords = sizeof(weir_backend) / sizeof(std::uint64_t);
+
+  struct Less {
+    template <typename Key>
+    bool operator()(const Key& a, const Key& b) const {
+      return std::memcmp(&a, &b, sizeof a) < 0;
+    }
+  };
+
+  bool fails() { return failures != 0 && random_() % 100 < failures; }
+
+  std::string line(const weir_service& row) {
+    std::string out =
+        fmt::format("{}:{}/{}/{} flags={:#x} affinity={}", from_abi(row.key.vip).to_string(),
+                    ntohs(row.key.port), row.key.proto, row.key.scope, row.flags, row.affinity_s);
+    const weir_set extent = set(row.set);
+    for (std::uint32_t i = extent.offset; i < extent.offset + extent.count; ++i) {
+      const weir_backend& one = backends()[i];
+      if (one.set != row.set) return out + " FOREIGN BACKEND";
+      out += fmt::format(" {}:{}{}", from_abi(one.addr).to_string(), ntohs(one.port),
+                         one.flags != 0 ? "*" : "");
+    }
+    if ((row.flags & WEIR_SERVICE_SOURCE_RANGES) == 0) return out;
+    for (const auto& range : ranges_) {
+      if (range.service != row.id) continue;
+      out += fmt::format(" from {}/{}", from_abi(range.addr).to_string(), range.prefixlen - 32);
+    }
+    return out;
+  }
+
+  FakeSizes sizes_;
+  std::vector<std::uint64_t> sets_, rings_, backends_, slots_;
+  std::mutex mutex_;
+  std::map<weir_service_key, weir_service, Less> rows_;
+  std::set<weir_srcrange_key, Less> ranges_;
+  std::mt19937 random_{11};
+};
+
+// What the kernel should show for these entries, written down naively.
+inline std::vector<std::string> expected(const ServiceChanges& desired) {
+  std::vector<std::string> out;
+  for (const auto& [key, entries] : desired) {
+    for (const ServiceFrontend& row : entries.frontends) {
+      const bool other = (row.flags & WEIR_SERVICE_OTHER_PORTS) != 0;
+      std::string line = fmt::format("{}:{}/{}/{} flags={:#x} affinity={}", row.address.to_string(),
+                                     row.port, other ? 0 : static_cast<int>(key.protocol),
+                                     row.scope, row.flags, entries.affinity_seconds);
+      const auto& backends = row.local_set ? entries.local : entries.cluster;
+      std::uint32_t divisor = 0;
+      for (const auto& one : backends) divisor = std::gcd(divisor, one.weight);
+      for (const auto& one : backends) {
+        for (std::uint32_t i = 0; !other && i < one.weight / std::max(divisor, 1U); ++i) {
+          line +=
+              fmt::format(" {}:{}{}", one.address.to_string(), one.port, one.this_node ? "*" : "");
+        }
+      }
+      if ((row.flags & WEIR_SERVICE_SOURCE_RANGES) != 0) {
+        for (const Cidr& cidr : entries.source_ranges) {
+          line += fmt::format(" from {}/{}", cidr.address().to_string(), cidr.mapped_bits());
+        }
+      }
+      out.push_back(line);
+    }
+  }
+  std::ranges::sort(out);
+  return out;
+}
+
+inline ServicePortKey port_key(const std::string& name, Protocol protocol = Protocol::kTcp) {
+  return {.object = {"shop", name}, .port = "http", .protocol = protocol};
+}
+
+inline Address pod(std::uint32_t n) { return Address::v4(0x0af40000 + n); }
+inline Address vip(std::uint32_t n) { return Address::v4(0x0a600000 + n); }
+
+inline std::vector<ServiceBackend> pods(std::uint32_t first, std::uint32_t count) {
+  std::vector<ServiceBackend> out;
+  for (std::uint32_t i = 0; i < count; ++i)
+    out.push_back({.address = pod(first + i), .port = 8080});
+  return out;
+}
+
+// A ClusterIP with backends.
+inline ServicePortEntries cluster_ip(std::uint32_t n, std::vector<ServiceBackend> backends) {
+  ServicePortEntries out;
+  out.frontends = {{.address = vip(n), .port = 80}};
+  out.cluster = std::move(backends);
+  return out;
+}
+
+}  // namespace weir
