@@ -9,8 +9,8 @@
 #include "cli/stop_signal.h"
 #include "cli/verbs.h"
 #include "local/applied.h"
-#include "local/cgroup.h"
 #include "local/summary.h"
+#include "sys/cgroup.h"
 
 namespace weir::cli {
 namespace {
@@ -41,7 +41,7 @@ Result<local::Cluster> make_request(const Options& options, const local::Paths& 
   if (cluster.cni.empty()) cluster.cni = cluster.programs + "/weir-cni";
   WEIR_TRY(check_cluster(cluster));
   WEIR_TRY(check_machine(cluster));
-  const auto cgroups = local::find_cgroup2();
+  const auto cgroups = find_cgroup2();
   if (!cgroups.empty()) cluster.cgroup = fmt::format("{}/weir/{}", cgroups, cluster.name);
   return cluster;
 }

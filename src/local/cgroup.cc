@@ -8,7 +8,6 @@
 #include <cerrno>
 #include <chrono>
 #include <filesystem>
-#include <sstream>
 #include <vector>
 
 #include "base/fd.h"
@@ -48,20 +47,6 @@ std::vector<std::string> folders_below(const std::string& path) {
 }
 
 }  // namespace
-
-std::string find_cgroup2() {
-  const auto text = read_file("/proc/self/mountinfo", 16 << 20);
-  if (!text) return {};
-  std::istringstream lines(*text);
-  for (std::string line; std::getline(lines, line);) {
-    if (line.find(" - cgroup2 ") == std::string::npos) continue;
-    std::istringstream words(line);
-    std::string path;
-    for (int i = 0; i < 5; ++i) words >> path;
-    return path;
-  }
-  return {};
-}
 
 Result<void> make_cgroup(const std::string& path) { return make_dirs(path, 0755); }
 

@@ -6,8 +6,6 @@
 
 namespace weir::local {
 
-// Where the v2 hierarchy is mounted; empty: nowhere.
-std::string find_cgroup2();
 Result<void> make_cgroup(const std::string& path);
 // Kills what is in it and below, and removes it. Absent or empty path is success.
 Result<void> remove_cgroup(const std::string& path);

@@ -17,6 +17,7 @@
 #include "local/process.h"
 #include "local/underlay.h"
 #include "local/up.h"
+#include "sys/cgroup.h"
 #include "sys/files.h"
 
 namespace weir::local {
