@@ -8,7 +8,7 @@ namespace weir {
 
 Compiled compile(const Snapshot& snapshot, const NodeConfig& config) {
   Compiled out;
-  for (const auto pass : {endpoints, routes}) pass(snapshot, config, out);
+  for (const auto pass : {endpoints, routes, netns}) pass(snapshot, config, out);
   std::ranges::sort(out.conflicts);
   return out;
 }

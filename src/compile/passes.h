@@ -11,5 +11,6 @@ namespace weir {
 // contradicts itself. One file each, named like the function.
 void endpoints(const Snapshot& snapshot, const NodeConfig& config, Compiled& out);
 void routes(const Snapshot& snapshot, const NodeConfig& config, Compiled& out);
+void netns(const Snapshot& snapshot, const NodeConfig& config, Compiled& out);
 
 }  // namespace weir

@@ -20,6 +20,7 @@ struct Endpoint {
   std::string container_id;
   std::string ifname;  // inside the pod
   std::string netns;   // path
+  std::uint64_t netns_cookie = 0;  // the kernel's number of that namespace; 0: not known
   std::string pod_namespace;
   std::string pod_name;
   std::string pod_uid;

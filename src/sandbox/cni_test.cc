@@ -30,6 +30,7 @@ Endpoint cart() {
   e.container_id = "c1";
   e.ifname = "eth0";
   e.netns = "/run/netns/x";
+  e.netns_cookie = 4711;
   e.pod_namespace = "shop";
   e.pod_name = "cart-0";
   e.host_ifname = host_link_name({"c1", "eth0"});

@@ -46,6 +46,7 @@ Json to_json(const Record& record) {
           {"container_id", e.container_id},
           {"ifname", e.ifname},
           {"netns", e.netns},
+          {"netns_cookie", e.netns_cookie},
           {"pod_namespace", e.pod_namespace},
           {"pod_name", e.pod_name},
           {"pod_uid", e.pod_uid},
@@ -66,6 +67,7 @@ Result<Record> from_json(const Json& json) {
   json.at("container_id").get_to(e.container_id);
   json.at("ifname").get_to(e.ifname);
   json.at("netns").get_to(e.netns);
+  e.netns_cookie = json.value("netns_cookie", std::uint64_t{0});  // absent in older records
   json.at("pod_namespace").get_to(e.pod_namespace);
   json.at("pod_name").get_to(e.pod_name);
   json.at("pod_uid").get_to(e.pod_uid);

@@ -147,7 +147,7 @@ void Sandboxes::add_again(const cni::Request& request, const Netns& netns, const
 }
 
 void Sandboxes::add_new(const cni::Request& request, const Netns& netns, const Answer& answer) {
-  const auto endpoint = plan(request);
+  const auto endpoint = plan(request, netns);
   if (!endpoint) {
     release(request.id.owner());
     return fail(request, failure_of(endpoint.error()), answer);
@@ -159,12 +159,13 @@ void Sandboxes::add_new(const cni::Request& request, const Netns& netns, const A
   answer(cni::success_answer(*result));
 }
 
-Result<Endpoint> Sandboxes::plan(const cni::Request& request) {
+Result<Endpoint> Sandboxes::plan(const cni::Request& request, const Netns& netns) {
   Endpoint endpoint;
   WEIR_ASSIGN(endpoint.handle, next_handle());
   endpoint.container_id = request.id.container_id;
   endpoint.ifname = request.id.ifname;
   endpoint.netns = request.netns;
+  WEIR_ASSIGN(endpoint.netns_cookie, netns.cookie());
   endpoint.pod_namespace = request.pod_namespace;
   endpoint.pod_name = request.pod_name;
   endpoint.pod_uid = request.pod_uid;

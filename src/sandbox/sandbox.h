@@ -81,7 +81,7 @@ class Sandboxes {
   void add_again(const cni::Request& request, const Netns& netns, const Record& record,
                  const Answer& answer);
   void add_new(const cni::Request& request, const Netns& netns, const Answer& answer);
-  Result<Endpoint> plan(const cni::Request& request);
+  Result<Endpoint> plan(const cni::Request& request, const Netns& netns);
   Result<void> allocate(const cni::Request& request, Endpoint& endpoint);
   Result<std::uint32_t> next_handle();
   std::expected<std::string, cni::Failure> attach(const cni::Request& request, const Netns& netns,

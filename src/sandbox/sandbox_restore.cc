@@ -16,6 +16,14 @@ bool is_pod_link(const Link& link) {
   return link.kind == "veth" && link.address == kGatewayLinkAddress && is_host_link_name(link.name);
 }
 
+// Records of earlier versions have none.
+void learn_cookie(Endpoint& endpoint) {
+  if (endpoint.netns_cookie != 0) return;
+  const auto netns = Netns::open(endpoint.netns);
+  const auto cookie = netns ? netns->cookie() : Result<std::uint64_t>(netns.error());
+  if (cookie) endpoint.netns_cookie = *cookie;
+}
+
 }  // namespace
 
 Result<void> Sandboxes::restore() {
@@ -86,8 +94,9 @@ std::string Sandboxes::death_of(const Record& record, const std::vector<Link>& l
 
 void Sandboxes::restore_live(const std::vector<Link>& links) {
   std::vector<std::pair<cni::AttachmentId, std::string>> dead;
-  for (const auto& [id, record] : records_) {
+  for (auto& [id, record] : records_) {
     const auto why = death_of(record, links);
+    if (why.empty()) learn_cookie(record.endpoint);
     if (!why.empty()) {
       dead.emplace_back(id, why);
     } else if (auto published = sink_.publish(record.endpoint); !published) {

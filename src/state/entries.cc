@@ -78,11 +78,22 @@ std::string to_string(const NodeRoute& route) {
                      route.node.to_string());
 }
 
+std::string to_string(const weir_netns& netns) {
+  const auto text = [](const weir_addr& address) {
+    const Address one = from_abi(address);
+    return one.is_zero() ? "none" : one.to_string();
+  };
+  return fmt::format("v4={} v6={}", text(netns.v4), text(netns.v6));
+}
+
 std::vector<std::string> to_lines(const Entries& entries) {
   std::vector<std::string> lines;
   add_lines(lines, "weir_endpoint", entries.endpoints);
   add_lines(lines, "weir_route", entries.routes);
   add_lines(lines, "kernel_route", entries.kernel_routes);
+  for (const auto& [cookie, netns] : entries.netns) {
+    lines.push_back(fmt::format("weir_netns {} {}", cookie, to_string(netns)));
+  }
   return lines;
 }
 

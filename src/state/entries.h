@@ -8,6 +8,7 @@
 
 #include "abi/endpoint.h"
 #include "abi/route.h"
+#include "abi/service.h"
 #include "base/address.h"
 
 // Layouts of abi/ have no padding (WEIR_LAYOUT), so equal bytes are equal values.
@@ -15,6 +16,9 @@ inline bool operator==(const weir_endpoint& a, const weir_endpoint& b) {
   return std::memcmp(&a, &b, sizeof a) == 0;
 }
 inline bool operator==(const weir_route& a, const weir_route& b) {
+  return std::memcmp(&a, &b, sizeof a) == 0;
+}
+inline bool operator==(const weir_netns& a, const weir_netns& b) {
   return std::memcmp(&a, &b, sizeof a) == 0;
 }
 
@@ -40,6 +44,7 @@ struct Entries {
   std::map<Address, weir_endpoint> endpoints;
   std::map<Cidr, weir_route> routes;
   std::map<Cidr, NodeRoute> kernel_routes;
+  std::map<std::uint64_t, weir_netns> netns;  // by the namespace's cookie
 
   friend bool operator==(const Entries&, const Entries&) = default;
 };
@@ -48,9 +53,10 @@ struct Entries {
 std::string to_string(const weir_endpoint& endpoint);
 std::string to_string(const weir_route& route);
 std::string to_string(const NodeRoute& route);
+std::string to_string(const weir_netns& netns);
 
 // All entries, one line each: "<map> <key> <fields>". Map names: weir_endpoint, weir_route,
-// kernel_route.
+// kernel_route, weir_netns.
 std::vector<std::string> to_lines(const Entries& entries);
 
 }  // namespace weir

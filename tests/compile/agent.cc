@@ -23,9 +23,14 @@ void apply(Store& store, const Event& event) {
 }  // namespace
 
 Agent::Agent(World& world, const NodeConfig& config)
-    : world_(world), config_(config), endpoints_(world.endpoints), routes_(world.routes) {
+    : world_(world),
+      config_(config),
+      endpoints_(world.endpoints),
+      routes_(world.routes),
+      netns_(world.netns) {
   static_cast<void>(endpoints_.adopt());
   static_cast<void>(routes_.adopt());
+  static_cast<void>(netns_.adopt());
   const Snapshot& snapshot = world.store.snapshot();
   for (const auto& [key, node] : snapshot.nodes) store_.upsert(Object(node));
   for (const auto& [key, pod] : snapshot.pods) store_.upsert(Object(pod));
@@ -50,9 +55,12 @@ bool Agent::write() {
   for (const auto& [key, value] : compiled_.entries.endpoints) endpoints[to_abi(key)] = value;
   Reconciler<RouteTable>::Rows routes;
   for (const auto& [key, value] : compiled_.entries.routes) routes[to_abi(key)] = value;
+  Reconciler<NetnsTable>::Rows netns;
+  for (const auto& [key, value] : compiled_.entries.netns) netns[key] = value;
   bool changed = false;
   const bool wrote_endpoints = endpoints_.apply(endpoints, ++epoch_, &changed).has_value();
-  return routes_.apply(routes, epoch_, &changed).has_value() && wrote_endpoints;
+  const bool wrote_routes = routes_.apply(routes, epoch_, &changed).has_value();
+  return netns_.apply(netns, epoch_, &changed).has_value() && wrote_endpoints && wrote_routes;
 }
 
 std::optional<std::string> Agent::check_tables() const {
@@ -63,6 +71,8 @@ std::optional<std::string> Agent::check_tables() const {
   static_cast<void>(world_.routes.for_each([&held](const weir_route_key& key, const auto& value) {
     held.routes[from_abi(key)] = without_version(value);
   }));
+  static_cast<void>(world_.netns.for_each(
+      [&held](std::uint64_t key, const weir_netns& value) { held.netns[key] = value; }));
   held.kernel_routes = compiled_.entries.kernel_routes;
   if (held == compiled_.entries) return std::nullopt;
   return fmt::format("the maps hold\n  {}\nand should hold\n  {}",

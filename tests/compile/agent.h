@@ -16,6 +16,7 @@ namespace weir::cases {
 
 using EndpointTable = FakeTable<weir_addr, weir_endpoint>;
 using RouteTable = FakeTable<weir_route_key, weir_route>;
+using NetnsTable = FakeTable<std::uint64_t, weir_netns>;
 
 // What survives a restart: the maps in the kernel, and the objects and sandboxes in the world.
 struct World {
@@ -24,6 +25,7 @@ struct World {
   std::mt19937 random;
   EndpointTable endpoints{random};
   RouteTable routes{random};
+  NetnsTable netns{random};
   Store store;
 };
 
@@ -51,6 +53,7 @@ class Agent {
   Names names_{store_};
   Reconciler<EndpointTable> endpoints_;
   Reconciler<RouteTable> routes_;
+  Reconciler<NetnsTable> netns_;
   std::uint32_t epoch_ = 0;
   Compiled compiled_;
 };

@@ -111,7 +111,9 @@ Result<Endpoint> read_endpoint(const Words& words) {
   out.pod_namespace = words[3].substr(0, slash);
   out.pod_name = words[3].substr(slash + 1);
   for (auto word = words.begin() + 4; word != words.end(); ++word) {
-    if (const auto ifindex = value_of(*word, "ifindex"); !ifindex.empty()) {
+    if (const auto netns = value_of(*word, "netns"); !netns.empty()) {
+      WEIR_ASSIGN(out.netns_cookie, number(netns));
+    } else if (const auto ifindex = value_of(*word, "ifindex"); !ifindex.empty()) {
       WEIR_ASSIGN(out.host_ifindex, number(ifindex));
     } else if (const auto mac = value_of(*word, "mac"); !mac.empty()) {
       WEIR_ASSIGN(out.mac, read_mac(mac));
@@ -149,6 +151,8 @@ class Reader {
         case_.config.name = node;
       } else if (const auto tunnel = value_of(*word, "tunnel"); !tunnel.empty()) {
         case_.config.tunnel = tunnel == "on";
+      } else if (const auto netns = value_of(*word, "netns"); !netns.empty()) {
+        WEIR_ASSIGN(case_.config.netns_cookie, number(netns));
       } else {
         WEIR_ASSIGN(auto address, Address::parse(value_of(*word, "address")));
         case_.config.addresses.push_back(address);
