@@ -6,7 +6,8 @@ enum weir_hook {
   WEIR_HOOK_TO_POD = 1,
   WEIR_HOOK_FROM_NET = 2,
   WEIR_HOOK_TO_NET = 3,
-  WEIR_HOOKS = 4,
+  WEIR_HOOK_SOCKET = 4, /* calls of processes, not packets */
+  WEIR_HOOKS = 5,
 };
 
 /* How a packet leaves. */

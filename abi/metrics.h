@@ -5,7 +5,8 @@
 #include "abi/layout.h"
 
 /* Map weir_metrics: per CPU, [hook][outcome] -> packets and bytes. Per hook
- * IN = FORWARD + STACK + all drops, always. */
+ * IN = FORWARD + STACK + all drops, always. SOCKET counts calls as packets:
+ * connect() and sendto() that were translated (FORWARD) or refused. */
 enum weir_outcome {
   WEIR_OUTCOME_IN = 0,
   WEIR_OUTCOME_FORWARD = 1,

@@ -5,10 +5,6 @@
 
 #include "lib/conntrack.h"
 
-struct bpf_iter_meta {
-  struct seq_file* seq;
-} __attribute__((preserve_access_index));
-
 struct bpf_iter__bpf_map_elem {
   struct bpf_iter_meta* meta;
   struct bpf_map* map;

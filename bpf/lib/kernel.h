@@ -26,6 +26,11 @@
 /* Frozen before load: a branch on a setting that is off is never seen by the verifier. */
 const volatile struct weir_settings cfg SEC(".rodata.cfg") = {};
 
+/* Of every iterator. */
+struct bpf_iter_meta {
+  struct seq_file* seq;
+} __attribute__((preserve_access_index));
+
 /* A function that the verifier judges once, by its types, wherever it is called from. Its pointers
  * may be NULL for all it knows. */
 #define SHARED __noinline

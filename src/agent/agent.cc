@@ -14,6 +14,8 @@
 #include <cstring>
 #include <set>
 
+#include "sys/cgroup.h"
+#include "sys/netns.h"
 #include "sys/node_links.h"
 
 namespace weir {
@@ -97,6 +99,7 @@ Result<void> Agent::start() {
   WEIR_TRY(open_sandboxes());
   WEIR_TRY(realize());
   open_services();
+  WEIR_TRY(attach_sockets());
   plane_->forget_other_builds();
   WEIR_TRY(serve());
   spdlog::info(
@@ -203,6 +206,7 @@ Result<void> Agent::open_network() {
   config_.name = options_.node;
   config_.tunnel = options_.settings.tunnel != 0;
   if (options_.settings.services != 0) config_.service_cidrs = options_.service_cidrs;
+  WEIR_ASSIGN(config_.netns_cookie, current_netns_cookie());
   WEIR_TRY(choose_devices(*netlink_, options_.devices));
   return {};
 }
@@ -337,6 +341,20 @@ void Agent::forget_stale_pins() {
   for (const std::string& name : plane_->attached()) {
     if (!live.contains(name)) plane_->detach(name);
   }
+}
+
+// Without socket hooks the packet path does all the work: only a folder that was asked for must do.
+Result<void> Agent::attach_sockets() {
+  const std::string cgroup = options_.cgroup.empty() ? find_cgroup2() : options_.cgroup;
+  const auto attached = cgroup.empty() && options_.settings.has_sockets()
+                      ? Error(Code::kNotFound, "no cgroup v2 hierarchy is mounted")
+                      : plane_->attach_sockets(cgroup);
+  if (attached) return {};
+  plane_->detach_sockets();
+  if (!options_.cgroup.empty()) return attached.error().within("--cgroup");
+  warnings_.push_back("Services are served without socket hooks: " + attached.error().text());
+  spdlog::warn("{}", warnings_.back());
+  return {};
 }
 
 void Agent::collect_dead_soon() {

@@ -72,6 +72,7 @@ class Agent final : public Sink, public EndpointSink, public api::Backend {
   Result<void> open_network();
   Result<void> open_sandboxes();
   void open_services();
+  Result<void> attach_sockets();
   Result<void> serve();
 
   // Desired state -> kernel. Cheap when nothing has changed.

@@ -11,8 +11,6 @@
 namespace weir {
 namespace {
 
-constexpr std::array<const char*, WEIR_HOOKS> kHooks = {"from_pod", "to_pod", "from_net", "to_net"};
-
 const char* drop_name(std::uint32_t reason) {
   switch (reason) {
 #define WEIR_DROP(name, number, text) \
@@ -27,12 +25,12 @@ const char* drop_name(std::uint32_t reason) {
 
 std::vector<api::HookTotals> hook_totals(const std::array<weir_metric, WEIR_METRICS>& metrics) {
   std::vector<api::HookTotals> out;
-  for (std::uint32_t hook = 0; hook < WEIR_HOOKS; ++hook) {
+  for (std::uint8_t hook = 0; hook < WEIR_HOOKS; ++hook) {
     const auto at = [&](std::uint32_t outcome) {
-      return metrics[WEIR_METRIC_INDEX(hook, outcome)];
+      return metrics[WEIR_METRIC_INDEX(std::uint32_t{hook}, outcome)];
     };
     api::HookTotals totals;
-    totals.hook = kHooks[hook];
+    totals.hook = hook_name(hook);
     totals.packets_in = at(WEIR_OUTCOME_IN).packets;
     totals.bytes_in = at(WEIR_OUTCOME_IN).bytes;
     totals.forwarded = at(WEIR_OUTCOME_FORWARD).packets;

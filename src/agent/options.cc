@@ -74,6 +74,8 @@ AgentOptions parse_agent_options(int argc, char** argv) {
         for (const auto& text : texts) options.service_cidrs.push_back(cidr_of(text));
       },
       "range of the cluster's ClusterIPs (repeatable)");
+  app.add_option("--cgroup", options.cgroup,
+                 "cgroup v2 folder of the processes whose sockets are served; default: all");
   app.add_option("--log-level", options.log_level, "debug, info, warn or error")
       ->check(CLI::IsMember({"debug", "info", "warn", "error"}))
       ->capture_default_str();

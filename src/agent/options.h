@@ -16,6 +16,7 @@ struct AgentOptions {
   std::string objects;
   std::vector<std::string> devices;  // empty: all links with a default route
   std::vector<Cidr> service_cidrs;   // ranges of ClusterIPs
+  std::string cgroup;                // empty: the root of the v2 hierarchy
   std::string log_level = "info";
   Settings settings;
 };

@@ -36,13 +36,6 @@ Result<LinkInfo> link_info(int fd) {
   return LinkInfo{info.tcx.ifindex, info.prog_id};
 }
 
-Result<std::uint32_t> program_id(int fd) {
-  bpf_prog_info info{};
-  __u32 size = sizeof info;
-  if (bpf_prog_get_info_by_fd(fd, &info, &size) != 0) return errno_error(errno, "program info");
-  return info.id;
-}
-
 }  // namespace
 
 std::string Attacher::pin_path(const std::string& ifname, Direction direction) const {
@@ -89,8 +82,9 @@ std::vector<std::string> Attacher::attached() const {
   std::error_code ignored;
   for (const auto& entry : std::filesystem::directory_iterator(paths_.links(), ignored)) {
     const std::string name = entry.path().filename();
-    const auto dash = name.find('-');
-    if (dash != std::string::npos) names.insert(swap_dots(name.substr(dash + 1), ':', '.'));
+    for (const std::string_view prefix : {kIn, kOut}) {
+      if (name.starts_with(prefix)) names.insert(swap_dots(name.substr(prefix.size()), ':', '.'));
+    }
   }
   return {names.begin(), names.end()};
 }

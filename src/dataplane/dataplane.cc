@@ -7,6 +7,8 @@
 #include <cerrno>
 #include <cstring>
 
+#include "sys/netns.h"
+
 namespace weir {
 
 Result<StateMapping> StateMapping::open(int map) {
@@ -34,6 +36,10 @@ std::uint32_t StateMapping::tunnel() const {
   return std::atomic_ref(state_->tunnel_ifindex).load();
 }
 
+void StateMapping::set_netns(std::uint64_t cookie) {
+  std::atomic_ref(state_->netns).store(cookie);
+}
+
 Dataplane::Dataplane(PinPaths paths, Settings settings, Programs programs, Maps maps,
                      StateMapping state)
     : paths_(std::move(paths)),
@@ -42,8 +48,10 @@ Dataplane::Dataplane(PinPaths paths, Settings settings, Programs programs, Maps 
       maps_(std::move(maps)),
       state_(std::move(state)),
       attacher_(paths_),
+      cgroup_attacher_(paths_),
       endpoint_table_(maps_.endpoint.get(), "weir_endpoint"),
-      route_table_(maps_.route.get(), "weir_route") {}
+      route_table_(maps_.route.get(), "weir_route"),
+      netns_table_(maps_.netns.get(), "weir_netns") {}
 
 Result<std::unique_ptr<Dataplane>> Dataplane::open(const std::string& bpffs,
                                                    const Settings& settings) {
@@ -58,6 +66,9 @@ Result<std::unique_ptr<Dataplane>> Dataplane::open(const std::string& bpffs,
   plane->warnings_ = std::move(warnings);
   WEIR_TRY(plane->endpoints_.adopt());
   WEIR_TRY(plane->routes_.adopt());
+  if (settings.has_sockets()) WEIR_TRY(plane->netns_.adopt());
+  WEIR_ASSIGN(const std::uint64_t cookie, current_netns_cookie());
+  plane->state_.set_netns(cookie);
   WEIR_TRY((Table<std::uint32_t, weir_device>(plane->maps_.device.get(), "weir_device")
                 .for_each([&](std::uint32_t ifindex, const weir_device& device) {
                   plane->devices_[ifindex] = device;
@@ -82,7 +93,23 @@ Result<void> Dataplane::apply(const Entries& entries) {
   auto routes_done = routes_.apply(routes, version, &changed);
   if (changed) state_.bump_epoch();
   WEIR_TRY(endpoints_done);
-  return routes_done;
+  WEIR_TRY(routes_done);
+  return apply_netns(entries);
+}
+
+// No packet reads this table: it needs no epoch.
+Result<void> Dataplane::apply_netns(const Entries& entries) {
+  if (!settings_.has_sockets()) return {};
+  Reconciler<NetnsTable>::Rows rows;
+  for (const auto& [cookie, netns] : entries.netns) rows[cookie] = netns;
+  bool changed = false;
+  return netns_.apply(rows, 0, &changed);
+}
+
+Result<void> Dataplane::attach_sockets(const std::string& cgroup) {
+  if (settings_.has_sockets()) return cgroup_attacher_.attach(cgroup, programs_);
+  cgroup_attacher_.detach();
+  return {};
 }
 
 ServiceTables::Applied Dataplane::publish(ServiceTables::Applied applied) {

@@ -18,11 +18,13 @@
 #include "abi/state.h"
 #include "base/result.h"
 #include "dataplane/attach.h"
+#include "dataplane/cgroup_attach.h"
 #include "dataplane/events.h"
 #include "dataplane/programs.h"
 #include "dataplane/reconcile.h"
 #include "dataplane/service_maps.h"
 #include "dataplane/settings.h"
+#include "dataplane/sock_end.h"
 #include "dataplane/sweep.h"
 #include "dataplane/table.h"
 #include "state/entries.h"
@@ -45,6 +47,8 @@ class StateMapping {
   void ask_to_wake();
   void set_tunnel(std::uint32_t ifindex);
   std::uint32_t tunnel() const;
+  // Of the node's network namespace.
+  void set_netns(std::uint64_t cookie);
 
  private:
   explicit StateMapping(weir_state* state) : state_(state) {}
@@ -90,6 +94,10 @@ class Dataplane {
   Result<void> attach_device(const std::string& ifname, std::uint32_t ifindex);
   // What this host sends to itself: to_net on the loopback link.
   Result<void> attach_loopback();
+  // Processes of the cgroup get backends at connect() already; with Settings::has_sockets() off, what
+  // an earlier run attached is taken away.
+  Result<void> attach_sockets(const std::string& cgroup);
+  void detach_sockets() { cgroup_attacher_.detach(); }
   // Of a link that is no longer ours.
   void detach(const std::string& ifname) { attacher_.detach(ifname); }
   // Of a link that is gone.
@@ -108,6 +116,12 @@ class Dataplane {
     return run_sweep(programs_, maps_, limits, on_ended);
   }
 
+  // Connections that were translated at the socket to pods which are gone. May run on another thread.
+  Result<std::uint64_t> end_connections(const std::vector<Address>& gone, const NetnsOf& netns_of) {
+    if (!settings_.has_sockets()) return 0;
+    return weir::end_connections(programs_, maps_, gone, netns_of);
+  }
+
   Result<std::unique_ptr<RingReader>> start_capture(const weir_capture_filter& filter,
                                                     RingReader::OnRecord on_record);
   void stop_capture();
@@ -122,6 +136,9 @@ class Dataplane {
  private:
   using EndpointTable = Table<weir_addr, weir_endpoint>;
   using RouteTable = Table<weir_route_key, weir_route>;
+  using NetnsTable = Table<std::uint64_t, weir_netns>;
+
+  Result<void> apply_netns(const Entries& entries);
 
   ServiceTables::Applied publish(ServiceTables::Applied applied);
   Dataplane(PinPaths paths, Settings settings, Programs programs, Maps maps, StateMapping state);
@@ -132,11 +149,14 @@ class Dataplane {
   Maps maps_;
   StateMapping state_;
   Attacher attacher_;
+  CgroupAttacher cgroup_attacher_;
   EndpointTable endpoint_table_;
   RouteTable route_table_;
+  NetnsTable netns_table_;
   Reconciler<EndpointTable> endpoints_{endpoint_table_};
   Reconciler<RouteTable> routes_{route_table_};
   std::unique_ptr<ServiceMaps> services_;  // null: the setting is off
+  Reconciler<NetnsTable> netns_{netns_table_};
   std::map<std::uint32_t, weir_device> devices_;
   std::vector<std::string> warnings_;
 };

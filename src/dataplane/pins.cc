@@ -21,6 +21,13 @@ Result<void> pin(int fd, const std::string& path) {
   return {};
 }
 
+Result<std::uint32_t> program_id(int fd) {
+  bpf_prog_info info{};
+  __u32 size = sizeof info;
+  if (bpf_prog_get_info_by_fd(fd, &info, &size) != 0) return errno_error(errno, "program info");
+  return info.id;
+}
+
 Result<void> make_pin_dir(const std::string& path) {
   if (mkdir(path.c_str(), 0700) != 0 && errno != EEXIST) {
     return errno_error(errno, fmt::format("mkdir {}", path));

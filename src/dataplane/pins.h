@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 
@@ -12,6 +13,7 @@ namespace weir {
 //   maps/<name>            shared by all builds of one layout
 //   progs-<build>/<name>   programs and stage tables of one build and its settings
 //   links/<in|out>-<ifname>       dots of the name as colons
+//   links/<program>               on the cgroup
 struct PinPaths {
   std::string root;
 
@@ -25,6 +27,8 @@ struct PinPaths {
 // Opens what is pinned at path; kNotFound when nothing is.
 Result<Fd> open_pin(const std::string& path);
 Result<void> pin(int fd, const std::string& path);
+// The kernel's number of a program.
+Result<std::uint32_t> program_id(int fd);
 // mkdir; an existing directory is fine.
 Result<void> make_pin_dir(const std::string& path);
 // Removes a directory of pins and what it holds; absent is fine.

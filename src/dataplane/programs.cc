@@ -7,6 +7,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstdarg>
@@ -20,17 +21,44 @@
 #include "weir.skel.h"
 
 namespace weir {
+
+constexpr std::array<SocketProgram, kSocketProgramCount> kSocketPrograms = {{
+    {"sock_recvmsg4", BPF_CGROUP_UDP4_RECVMSG},
+    {"sock_recvmsg6", BPF_CGROUP_UDP6_RECVMSG},
+    {"sock_peer4", BPF_CGROUP_INET4_GETPEERNAME},
+    {"sock_peer6", BPF_CGROUP_INET6_GETPEERNAME},
+    {"sock_getopt", BPF_CGROUP_GETSOCKOPT},
+    {"sock_bind4", BPF_CGROUP_INET4_BIND},
+    {"sock_bind6", BPF_CGROUP_INET6_BIND},
+    {"sock_connect4", BPF_CGROUP_INET4_CONNECT},
+    {"sock_connect6", BPF_CGROUP_INET6_CONNECT},
+    {"sock_sendmsg4", BPF_CGROUP_UDP4_SENDMSG},
+    {"sock_sendmsg6", BPF_CGROUP_UDP6_SENDMSG},
+}};
+
 namespace {
 
 constexpr std::array kPrograms = {"from_pod", "to_pod", "from_net", "to_net", "sweep"};
+constexpr std::array kSocketIterators = {"sock_find", "sock_end"};
 constexpr std::array kStageTables = {"weir_stages_in", "weir_stages_out"};
 // Private to a build: their content is code, or scratch of one run of a program.
 constexpr std::array kUnshared = {"weir_stages_in", "weir_stages_out", "weir_packet",
                                   "weir_capture_b"};
 
-// Not made when settings.services is off; nothing of the programs that is left asks for them.
-constexpr std::array kServiceMaps = {"weir_service",   "weir_set",      "weir_backend", "weir_ring",
-                                     "weir_ring_slot", "weir_affinity", "weir_srcrange"};
+// abi/settings.def: what is there only while a setting is on.
+struct Need {
+  std::string_view name;
+  bool (*met)(const weir_settings&);
+};
+constexpr Need kNeeds[] = {
+#define WEIR_NEEDS(name, setting) {#name, [](const weir_settings& s) { return s.setting != 0; }},
+#include "abi/settings.def"
+};
+
+bool is_needed(std::string_view name, const weir_settings& settings) {
+  return std::ranges::all_of(
+      kNeeds, [&](const Need& need) { return need.name != name || need.met(settings); });
+}
 
 struct Destroy {
   void operator()(weir_bpf* skeleton) const { weir_bpf__destroy(skeleton); }
@@ -75,7 +103,7 @@ std::string build_id(const weir_settings& settings) {
 
 std::uint32_t capacity_of(std::string_view map, const Settings& settings) {
   if (map == "weir_ct") return settings.ct_max;
-  if (map == "weir_endpoint") return settings.endpoint_max;
+  if (map == "weir_endpoint" || map == "weir_netns") return settings.endpoint_max;
   if (map == "weir_route") return settings.route_max;
   if (map == "weir_events") return settings.events_bytes;
   if (map == "weir_service" || map == "weir_set" || map == "weir_ring") return settings.service_max;
@@ -83,13 +111,6 @@ std::uint32_t capacity_of(std::string_view map, const Settings& settings) {
   if (map == "weir_ring_slot") return ring_words(settings);
   if (map == "weir_affinity") return settings.affinity_max;
   return 0;
-}
-
-bool is_of_services(std::string_view map) {
-  for (const char* name : kServiceMaps) {
-    if (map == name) return true;
-  }
-  return false;
 }
 
 bool is_unshared(std::string_view map) {
@@ -113,15 +134,16 @@ bool same_shape(int fd, const bpf_map* map) {
 Result<void> prepare_map(bpf_map* map, const PinPaths& paths, const Settings& settings,
                          std::vector<std::string>& warnings) {
   const std::string name = bpf_map__name(map);
-  if (settings.services == 0 && is_of_services(name)) {
-    bpf_map__set_autocreate(map, false);
-    return {};
-  }
   if (const auto capacity = capacity_of(name, settings); capacity != 0) {
     bpf_map__set_max_entries(map, capacity);
   }
   if (is_unshared(name)) return {};
   const std::string path = paths.maps() + "/" + name;
+  if (!is_needed(name, settings.to_abi())) {
+    bpf_map__set_autocreate(map, false);
+    unlink(path.c_str());
+    return {};
+  }
   auto pinned = open_pin(path);
   if (!pinned) return {};
   if (!same_shape(pinned->get(), map)) {
@@ -150,10 +172,14 @@ Result<void> pin_all(weir_bpf& skeleton, const PinPaths& paths, const std::strin
     WEIR_TRY(
         pin(bpf_map__fd(bpf_object__find_map_by_name(skeleton.obj, table)), dir + "/" + table));
   }
-  for (const char* name : kPrograms) {
+  const auto pin_program = [&](const char* name) -> Result<void> {
     const bpf_program* program = bpf_object__find_program_by_name(skeleton.obj, name);
-    WEIR_TRY(pin(bpf_program__fd(program), dir + "/" + name));
-  }
+    if (!bpf_program__autoload(program)) return {};
+    return pin(bpf_program__fd(program), dir + "/" + name);
+  };
+  for (const char* name : kPrograms) WEIR_TRY(pin_program(name));
+  for (const SocketProgram& program : kSocketPrograms) WEIR_TRY(pin_program(program.name));
+  for (const char* name : kSocketIterators) WEIR_TRY(pin_program(name));
   return {};
 }
 
@@ -170,6 +196,10 @@ Result<void> load(const PinPaths& paths, const Settings& settings, const weir_se
       rodata = map;
     WEIR_TRY(prepare_map(map, paths, settings, warnings));
   }
+  bpf_program* program = nullptr;
+  bpf_object__for_each_program(program, skeleton->obj) {
+    bpf_program__set_autoload(program, is_needed(bpf_program__name(program), frozen));
+  }
   void* cfg = rodata != nullptr ? bpf_map__initial_value(rodata, &size) : nullptr;
   if (cfg == nullptr || size < sizeof frozen) {
     return Error(Code::kKernel, "the programs have no room for settings");
@@ -181,7 +211,7 @@ Result<void> load(const PinPaths& paths, const Settings& settings, const weir_se
   return pin_all(*skeleton, paths, build);
 }
 
-Result<void> open_programs(const PinPaths& paths, Programs& out) {
+Result<void> open_programs(const PinPaths& paths, const Settings& settings, Programs& out) {
   const std::string dir = paths.programs(out.build);
   const std::array<Fd*, kPrograms.size()> fds = {&out.from_pod, &out.to_pod, &out.from_net,
                                                  &out.to_net, &out.sweep};
@@ -191,6 +221,12 @@ Result<void> open_programs(const PinPaths& paths, Programs& out) {
   for (const char* table : kStageTables) {
     WEIR_ASSIGN(const Fd fd, open_pin(dir + "/" + table));
   }
+  if (!settings.has_sockets()) return {};
+  for (std::size_t i = 0; i < kSocketPrograms.size(); ++i) {
+    WEIR_ASSIGN(out.sockets[i], open_pin(dir + "/" + kSocketPrograms[i].name));
+  }
+  WEIR_ASSIGN(out.sock_find, open_pin(dir + "/" + kSocketIterators[0]));
+  WEIR_ASSIGN(out.sock_end, open_pin(dir + "/" + kSocketIterators[1]));
   return {};
 }
 
@@ -209,12 +245,12 @@ Result<Programs> load_or_adopt(const PinPaths& paths, const Settings& settings,
   Programs programs;
   programs.build = build_id(frozen);
   WEIR_TRY(make_pin_dir(paths.root));
-  if (maps_are_pinned(paths, settings) && open_programs(paths, programs)) {
+  if (maps_are_pinned(paths, settings) && open_programs(paths, settings, programs)) {
     programs.adopted = true;
     return programs;
   }
   WEIR_TRY(load(paths, settings, frozen, programs.build, warnings));
-  WEIR_TRY(open_programs(paths, programs));
+  WEIR_TRY(open_programs(paths, settings, programs));
   return programs;
 }
 
@@ -238,6 +274,11 @@ Result<Maps> open_maps(const PinPaths& paths, const Settings& settings) {
   }
   for (const auto& [fd, name] : pins) {
     WEIR_ASSIGN(*fd, open_pin(paths.maps() + "/" + name));
+  }
+  if (settings.has_sockets()) {
+    WEIR_ASSIGN(maps.netns, open_pin(paths.maps() + "/weir_netns"));
+    WEIR_ASSIGN(maps.sock_tcp, open_pin(paths.maps() + "/weir_sock_tcp"));
+    WEIR_ASSIGN(maps.sock_gone, open_pin(paths.maps() + "/weir_sock_gone"));
   }
   return maps;
 }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <string>
 #include <vector>
 
@@ -10,18 +11,31 @@
 
 namespace weir {
 
+// Programs of a cgroup, in the order of Programs::sockets: what makes answers look right comes before
+// what translates.
+struct SocketProgram {
+  const char* name;
+  std::uint32_t type;  // enum bpf_attach_type
+};
+inline constexpr std::size_t kSocketProgramCount = 11;
+extern const std::array<SocketProgram, kSocketProgramCount> kSocketPrograms;
+
 // The programs of this build under these settings, and the maps they share: all reached through
 // their pins, so an agent that finds them pinned has the same as one that has just loaded them.
 struct Programs {
   std::string build;     // of object and settings: 16 hex digits
   bool adopted = false;  // were pinned already; nothing was loaded
   Fd from_pod, to_pod, from_net, to_net, sweep;
+  // None while Settings::has_sockets() is off:
+  std::array<Fd, kSocketProgramCount> sockets;
+  Fd sock_find, sock_end;
 };
 
 struct Maps {
   Fd state, endpoint, route, device, ct, events, lost, metrics, capture_filter, capture, sweep;
   // Only with Settings::services.
   Fd service, set, backend, ring, ring_slot, srcrange;
+  Fd netns, sock_tcp, sock_gone;  // none while Settings::has_sockets() is off
 };
 
 // Pins from the last run with another layout or capacity are let go: their content is lost, the

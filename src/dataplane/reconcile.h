@@ -13,8 +13,8 @@ namespace weir {
 
 // Keeps a table of the kernel equal to what is desired. Knows what it has written, so that a round
 // costs what differs. A failed write is tried again in the next round; the end depends on the
-// desired state, never on the way there. Value has a field `version`: the epoch that the row's last
-// change is published with. TableType: update(key, value), erase(key) -> Result<void>; for_each(fn)
+// desired state, never on the way there. Value may have a field `version`: the epoch that the row's
+// last change is published with. TableType: update(key, value), erase(key) -> Result<void>; for_each(fn)
 // -> Result<void>.
 template <typename TableType>
 class Reconciler {
@@ -59,8 +59,13 @@ class Reconciler {
   const Rows& realized() const { return realized_; }
 
  private:
+  static void set_version(Value& value, std::uint32_t version) {
+    if constexpr (requires { value.version; }) value.version = version;
+  }
+
   static bool same(Value a, Value b) {
-    a.version = b.version = 0;
+    set_version(a, 0);
+    set_version(b, 0);
     return std::memcmp(&a, &b, sizeof a) == 0;
   }
 
@@ -68,7 +73,7 @@ class Reconciler {
            std::optional<Error>& first) {
     const auto row = realized_.find(key);
     if (row != realized_.end() && same(row->second, value)) return;
-    value.version = version;
+    set_version(value, version);
     if (auto written = table_.update(key, value); !written) {
       if (!first) first = written.error();
       return;

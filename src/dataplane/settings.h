@@ -20,8 +20,11 @@ struct Settings {
 #define WEIR_SETTING(type, setting, def, help) out.setting = setting;
 #include "abi/settings.def"
 #undef WEIR_SETTING
+    out.socket_services = has_sockets();
     return out;
   }
+
+  bool has_sockets() const { return services != 0 && socket_services != 0; }
 };
 
 // Elements of weir_ring_slot: two slots each.

@@ -36,7 +36,7 @@ std::string last_line(const std::string& path) {
 }  // namespace
 
 std::vector<std::string> agent_arguments(const Paths& paths, const Cluster& cluster,
-                                         const std::string& node) {
+                                         const std::string& node, const std::string& cgroup) {
   std::vector<std::string> arguments = {cluster.agent,
                                         "--node",
                                         node,
@@ -57,6 +57,12 @@ std::vector<std::string> agent_arguments(const Paths& paths, const Cluster& clus
   if (!cluster.tunnel) {
     arguments.emplace_back("--tunnel");
     arguments.emplace_back("false");
+  }
+  // Sockets of this node's own processes and pods, never the machine's.
+  if (cgroup.empty()) {
+    arguments.insert(arguments.end(), {"--socket-services", "false"});
+  } else {
+    arguments.insert(arguments.end(), {"--cgroup", cgroup});
   }
   return arguments;
 }
@@ -93,7 +99,7 @@ Result<void> AgentRunner::start_agent() {
       open(paths_.agent_log(node()).c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600));
   if (!log) return errno_error(errno, paths_.agent_log(node()));
   Launch launch;
-  launch.argv = agent_arguments(paths_, cluster_, node());
+  launch.argv = agent_arguments(paths_, cluster_, node(), node_.cgroup);
   launch.netns = node_.netns.fd();
   launch.out = log.get();
   launch.err = log.get();

@@ -12,7 +12,7 @@
 namespace weir::local {
 
 std::vector<std::string> agent_arguments(const Paths& paths, const Cluster& cluster,
-                                         const std::string& node);
+                                         const std::string& node, const std::string& cgroup);
 
 // Keeps the agent of one node running: one that ends is started again after a while, unless the
 // hold file is there.

@@ -146,6 +146,8 @@ std::string_view hook_name(std::uint8_t hook) {
       return "from_net";
     case WEIR_HOOK_TO_NET:
       return "to_net";
+    case WEIR_HOOK_SOCKET:
+      return "socket";
     default:
       return "?";
   }

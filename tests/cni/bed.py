@@ -139,7 +139,7 @@ class Node:
         if self.kind == "agent":
             return [BIN / "weir-agent", "--node", "n0", "--run-dir", self.run_dir, "--state-dir",
                     self.state, "--bpffs", self.bpffs, "--objects", self.folder / "objects",
-                    "--device", "up0"]
+                    "--device", "up0", "--socket-services", "false"]
         return [BUILD / "tests" / "cni_node", self.run_dir, self.state, "1450", *self.ranges]
 
     def start(self):

@@ -20,6 +20,7 @@ namespace weir {
 namespace {
 
 constexpr std::array kPrograms = {"from_pod", "to_pod", "from_net", "to_net"};
+constexpr std::array kHooks = {"from_pod", "to_pod", "from_net", "to_net", "socket"};
 
 template <typename T>
 T need(Result<T> result, const char* what) {
@@ -97,8 +98,9 @@ void Bed::fill_entries() {
   }
 }
 
-void Bed::restart() {
+void Bed::restart(const Settings& settings) {
   plane_.reset();
+  settings_ = settings;
   plane_ = need(Dataplane::open(dir_, settings_), "adopt the data plane");
 }
 
@@ -264,7 +266,7 @@ testing::AssertionResult Bed::adds_up() {
     }
     if (in.packets != out.packets || in.bytes != out.bytes) {
       return testing::AssertionFailure()
-             << kPrograms.at(hook) << ": in " << in.packets << " packets, " << in.bytes
+             << kHooks.at(hook) << ": in " << in.packets << " packets, " << in.bytes
              << " bytes; out " << out.packets << " packets, " << out.bytes << " bytes";
     }
   }

@@ -73,7 +73,8 @@ class Bed {
   Entries& entries() { return entries_; }
   void apply();  // entries()
   // The agent has died and another one starts: it adopts what is pinned.
-  void restart();
+  void restart() { restart(settings_); }
+  void restart(const Settings& settings);
 
   // Runs the hook's program on the frame. Test failures: the kernel refuses the run.
   Outcome run(const Arrival& arrival, const Bytes& frame);
@@ -133,7 +134,7 @@ class Bed {
   std::string dir_;
   std::unique_ptr<Dataplane> plane_;
   Entries entries_;
-  std::array<Fd, WEIR_HOOKS> programs_;
+  std::array<Fd, 4> programs_;  // of packets, by hook
   Fd inject_, inject_source_, inject_vni_, inject_target_;
   mutable std::map<std::string, Fd> maps_;
   std::unique_ptr<RingReader> ring_;

@@ -181,6 +181,8 @@ class Node(Namespace, Agent):
             folder.mkdir(parents=True)
         run("mount", "-t", "bpf", "bpf", self.bpffs)
         atexit.register(run, "umount", self.bpffs, check=False)
+        self.cgroup = lib_net.Cgroup(self.name)
+        atexit.register(self.cgroup.remove)
         atexit.register(self.stop, signal.SIGKILL)
         self.ip("link", "add", "eth0", "type", "veth", "peer", "name", f"v{name}", "netns",
                 lab.net.name)
@@ -198,7 +200,7 @@ class Node(Namespace, Agent):
     def command(self, *arguments):
         options = {"--node": self.node, "--run-dir": self.run_dir, "--state-dir": self.state,
                    "--bpffs": self.bpffs / "weir", "--objects": self.lab.objects,
-                   "--device": "eth0"}
+                   "--device": "eth0", "--cgroup": self.cgroup.path}
         for flag, value in zip(arguments[::2], arguments[1::2]):
             options[flag] = value
         words = [word for pair in options.items() for word in pair]

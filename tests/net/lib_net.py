@@ -9,6 +9,7 @@ import socket
 import struct
 import subprocess
 import time
+from pathlib import Path
 
 PATIENCE = 20
 CLONE_NEWNET = 0x40000000
@@ -56,6 +57,29 @@ def inside(path):
         libc.setns(before, CLONE_NEWNET)
         os.close(there)
         os.close(before)
+
+
+class Cgroup:
+    """A cgroup of its own at the root of the v2 hierarchy."""
+
+    def __init__(self, name):
+        mounts = [line.split() for line in Path("/proc/self/mounts").read_text().splitlines()]
+        self.root = Path(next(words[1] for words in mounts if words[2] == "cgroup2"))
+        self.path = self.root / f"weir-{name}"
+        self.path.mkdir()
+
+    @contextlib.contextmanager
+    def inside(self):
+        """This process is in it; sockets made here stay in it."""
+        own = Path("/proc/self/cgroup").read_text().split("0::/")[1].split("\n")[0]
+        try:
+            (self.path / "cgroup.procs").write_text("0")
+            yield
+        finally:
+            (self.root / own / "cgroup.procs").write_text("0")
+
+    def remove(self):
+        self.path.rmdir()
 
 
 def make(where, family, kind, protocol=0, timeout=PATIENCE):

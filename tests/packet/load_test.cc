@@ -38,6 +38,8 @@ std::map<std::string, std::uint32_t> verified_instructions(const Bed& bed) {
         add(Fd(bpf_prog_get_fd_by_id(id)).get());
     }
   }
+  for (const SocketProgram& program : kSocketPrograms) add(bed.pinned_program(program.name).get());
+  for (const char* name : {"sock_find", "sock_end"}) add(bed.pinned_program(name).get());
   return found;
 }
 
@@ -51,7 +53,10 @@ constexpr Variant kVariants[] = {
     {"TunnelOff", [](Settings& s) { s.tunnel = false; }},
     {"MasqueradeOff", [](Settings& s) { s.masquerade = false; }},
     {"FlowEventsOff", [](Settings& s) { s.flow_events = false; }},
-    {"AllOff", [](Settings& s) { s.tunnel = s.masquerade = s.flow_events = false; }},
+    {"ServicesOff", [](Settings& s) { s.services = false; }},
+    {"SocketsOff", [](Settings& s) { s.socket_services = false; }},
+    {"AllOff",
+     [](Settings& s) { s.tunnel = s.masquerade = s.flow_events = s.services = false; }},
     {"Tiny",
      [](Settings& s) {
        s.ct_max = s.endpoint_max = s.route_max = 16;
@@ -77,7 +82,8 @@ TEST_P(Load, EveryProgramIsSmallAndForwards) {
   GetParam().set(options.settings);
   Bed bed(options);
   const auto programs = verified_instructions(bed);
-  EXPECT_EQ(programs.size(), 5 + 2 * std::size_t{WEIR_STAGES});
+  const std::size_t sockets = options.settings.has_sockets() ? kSocketProgramCount + 2 : 0;
+  EXPECT_EQ(programs.size(), 5 + 2 * std::size_t{WEIR_STAGES} + sockets);
   for (const auto& [name, instructions] : programs) {
     std::printf("  %-20s %u\n", name.c_str(), instructions);
     EXPECT_LE(instructions, kMostInstructions) << name;
