@@ -169,7 +169,28 @@ Result<void> Agent::realize() {
     kernel_routes_ = compiled.entries.kernel_routes;
   }
   realize_errors_.clear();
+  end_connections_to_gone();
   return {};
+}
+
+// Of this node's sockets, whose owners would never hear of it.
+void Agent::end_connections_to_gone() {
+  auto gone = gone_pods_.take();
+  if (gone.empty() || !restored_) return;
+  std::map<std::uint64_t, std::string> paths = {{config_.netns_cookie, "/proc/self/ns/net"}};
+  for (const auto& [handle, endpoint] : store_.snapshot().endpoints) {
+    paths.emplace(endpoint.netns_cookie, endpoint.netns);
+  }
+  boost::asio::post(sweeper_, [this, gone = std::move(gone), paths = std::move(paths)] {
+    const auto netns_of = [&paths](std::uint64_t cookie) -> Result<Netns> {
+      const auto path = paths.find(cookie);
+      if (path == paths.end()) return Error(Code::kNotFound, "no namespace of this node");
+      return Netns::open(path->second);
+    };
+    const auto ended = plane_->end_connections(gone, netns_of);
+    if (!ended) spdlog::error("{}", ended.error().text());
+    if (ended && *ended > 0) spdlog::info("{} connections to pods that are gone have ended", *ended);
+  });
 }
 
 Result<void> Agent::publish(const Endpoint& endpoint) {

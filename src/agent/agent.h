@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "agent/gone_pods.h"
 #include "agent/options.h"
 #include "agent/services.h"
 #include "agent/uplinks.h"
@@ -82,6 +83,7 @@ class Agent final : public Sink, public EndpointSink, public api::Backend {
   Result<void> meet_services();
   PodLinkOptions link_options() const;
   void forget_stale_pins();
+  void end_connections_to_gone();
   const Name* pod_behind(std::uint32_t ifindex) const;
   void check_ports();
 
@@ -104,6 +106,7 @@ class Agent final : public Sink, public EndpointSink, public api::Backend {
   std::unique_ptr<Dataplane> plane_;
   Store store_;
   Names names_{store_};
+  GonePods gone_pods_{store_, names_};
   FlowRecorder flows_;
   std::unique_ptr<DirectorySource> source_;
   bool synced_ = false;

@@ -75,6 +75,11 @@ std::optional<ServiceName> Names::find_service(const Address& address, std::uint
   return services_.find_node_port(port, protocol);
 }
 
+bool Names::has_owner(const Address& address) const {
+  const auto it = owners_.find(address);
+  return it != owners_.end() && !it->second.claims.empty();
+}
+
 void Names::change(const RowChange<Node>& row) {
   const Node none;
   const Node& before = row.before != nullptr ? *row.before : none;

@@ -56,6 +56,8 @@ class Names {
   // The reference is good until the store changes.
   const Name& find(const Address& address) const { return find(address, now_()); }
   const Name& find(const Address& address, Clock::time_point now) const;
+  // Somebody has the address now: a pod, a node, a sandbox.
+  bool has_owner(const Address& address) const;
 
   // The Service that a client addresses: one with this address for its own, or with this port on a
   // node's address. Without the port's name if the Service has no such port.

@@ -1,0 +1,76 @@
+#include "agent/gone_pods.h"
+
+#include <gmock/gmock.h>
+
+namespace weir {
+namespace {
+
+using testing::ElementsAre;
+using testing::IsEmpty;
+
+Pod pod(const char* name, const char* address) {
+  Pod made;
+  made.namespace_ = "shop";
+  made.name = name;
+  made.addresses = {*Address::parse(address)};
+  made.phase = PodPhase::kRunning;
+  return made;
+}
+
+class GonePodsTest : public testing::Test {
+ protected:
+  Store store_;
+  Names names_{store_};
+  GonePods gone_{store_, names_};
+};
+
+TEST_F(GonePodsTest, ADeletedPodIsGoneOnce) {
+  store_.upsert(Object(pod("cart", "10.244.0.3")));
+  EXPECT_THAT(gone_.take(), IsEmpty());
+  store_.erase(Kind::kPod, {"shop", "cart"});
+  EXPECT_THAT(gone_.take(), ElementsAre(*Address::parse("10.244.0.3")));
+  EXPECT_THAT(gone_.take(), IsEmpty());
+}
+
+TEST_F(GonePodsTest, AChangedPodKeepsItsAddressAndAFinishedOneDoesNot) {
+  Pod cart = pod("cart", "10.244.0.3");
+  store_.upsert(Object(cart));
+  cart.ready = true;
+  store_.upsert(Object(cart));
+  EXPECT_THAT(gone_.take(), IsEmpty());
+  cart.phase = PodPhase::kFailed;
+  store_.upsert(Object(cart));
+  EXPECT_THAT(gone_.take(), ElementsAre(*Address::parse("10.244.0.3")));
+}
+
+TEST_F(GonePodsTest, AnAddressWithANewOwnerIsNotGone) {
+  store_.upsert(Object(pod("cart", "10.244.0.3")));
+  store_.upsert(Object(pod("tax", "10.244.0.3")));
+  store_.erase(Kind::kPod, {"shop", "cart"});
+  EXPECT_THAT(gone_.take(), IsEmpty());
+}
+
+TEST_F(GonePodsTest, APodOfThisNodeIsGoneWhenItsSandboxIs) {
+  Endpoint endpoint;
+  endpoint.handle = 1;
+  endpoint.pod_namespace = "shop";
+  endpoint.pod_name = "cart";
+  endpoint.addresses = {*Address::parse("10.244.0.3")};
+  store_.upsert(endpoint);
+  store_.upsert(Object(pod("cart", "10.244.0.3")));
+  store_.erase(Kind::kPod, {"shop", "cart"});
+  EXPECT_THAT(gone_.take(), IsEmpty());
+  store_.erase_endpoint(1);
+  EXPECT_THAT(gone_.take(), ElementsAre(*Address::parse("10.244.0.3")));
+}
+
+TEST_F(GonePodsTest, HostNetworkPodsLeaveTheNodesAddress) {
+  Pod proxy = pod("proxy", "172.30.0.10");
+  proxy.host_network = true;
+  store_.upsert(Object(proxy));
+  store_.erase(Kind::kPod, {"shop", "proxy"});
+  EXPECT_THAT(gone_.take(), IsEmpty());
+}
+
+}  // namespace
+}  // namespace weir
