@@ -70,6 +70,9 @@ Result<void> Agent::check_machine() const {
                  fmt::format("kernel {} has no TCX: Weir needs 6.6 or newer", kernel.release));
   }
   WEIR_TRY(check(options_.settings));
+  if (!options_.cgroup.empty() && options_.settings.has_sockets()) {
+    if (auto good = check_cgroup(options_.cgroup); !good) return good.error().within("--cgroup");
+  }
   WEIR_TRY(make_dirs(options_.run_dir));
   WEIR_TRY(make_dirs(options_.state_dir));
   struct statfs fs{};
@@ -99,7 +102,7 @@ Result<void> Agent::start() {
   WEIR_TRY(open_sandboxes());
   WEIR_TRY(realize());
   open_services();
-  WEIR_TRY(attach_sockets());
+  attach_sockets();
   plane_->forget_other_builds();
   WEIR_TRY(serve());
   spdlog::info(
@@ -364,18 +367,16 @@ void Agent::forget_stale_pins() {
   }
 }
 
-// Without socket hooks the packet path does all the work: only a folder that was asked for must do.
-Result<void> Agent::attach_sockets() {
+// Without socket hooks the packet path does all the work.
+void Agent::attach_sockets() {
   const std::string cgroup = options_.cgroup.empty() ? find_cgroup2() : options_.cgroup;
   const auto attached = cgroup.empty() && options_.settings.has_sockets()
                       ? Error(Code::kNotFound, "no cgroup v2 hierarchy is mounted")
                       : plane_->attach_sockets(cgroup);
-  if (attached) return {};
+  if (attached) return;
   plane_->detach_sockets();
-  if (!options_.cgroup.empty()) return attached.error().within("--cgroup");
   warnings_.push_back("Services are served without socket hooks: " + attached.error().text());
   spdlog::warn("{}", warnings_.back());
-  return {};
 }
 
 void Agent::collect_dead_soon() {

@@ -73,7 +73,6 @@ class Agent final : public Sink, public EndpointSink, public api::Backend {
   Result<void> open_network();
   Result<void> open_sandboxes();
   void open_services();
-  Result<void> attach_sockets();
   Result<void> serve();
 
   // Desired state -> kernel. Cheap when nothing has changed.
@@ -83,6 +82,7 @@ class Agent final : public Sink, public EndpointSink, public api::Backend {
   Result<void> meet_services();
   PodLinkOptions link_options() const;
   void forget_stale_pins();
+  void attach_sockets();
   void end_connections_to_gone();
   const Name* pod_behind(std::uint32_t ifindex) const;
   void check_ports();

@@ -201,9 +201,13 @@ class Node(Namespace, Agent):
         options = {"--node": self.node, "--run-dir": self.run_dir, "--state-dir": self.state,
                    "--bpffs": self.bpffs / "weir", "--objects": self.lab.objects,
                    "--device": "eth0", "--cgroup": self.cgroup.path}
+        repeated = []
         for flag, value in zip(arguments[::2], arguments[1::2]):
-            options[flag] = value
-        words = [word for pair in options.items() for word in pair]
+            if flag == "--service-cidr":
+                repeated += [flag, value]
+            else:
+                options[flag] = value
+        words = [word for pair in options.items() for word in pair] + repeated
         return [str(word) for word in ("nsenter", f"--net={self.path}", BIN / "weir-agent", *words)]
 
     def launch(self, *arguments):
@@ -257,11 +261,13 @@ class Node(Namespace, Agent):
 class Lab:
     """REQUIRES: begin() was called. Ends with the test."""
 
-    def __init__(self, tunnel="vxlan"):
+    def __init__(self, tunnel="vxlan", arguments=()):
+        """arguments: flags and values of the agents."""
         self.folder = Path(tempfile.mkdtemp(prefix="weirlab.", dir=os.environ.get("WEIR_TMP")))
         atexit.register(shutil.rmtree, self.folder, True)
         self.objects = self.folder / "objects"
-        self.arguments = ("--tunnel", "true" if tunnel == "vxlan" else "false")
+        self.arguments = ("--tunnel", "true" if tunnel == "vxlan" else "false",
+                          *arguments)
         self.net = Namespace("net")
         self.net.ip("link", "add", "br0", "type", "bridge")
         for family, bits in ((4, 24), (6, 64)):

@@ -1,0 +1,410 @@
+#!/usr/bin/env -S python3 -B
+"""Services from the sockets of pods and of the node, with the socket hooks and without them: the same
+outcome by both ways. What only the hooks can do, and what becomes of it when agents die."""
+
+import contextlib
+import errno
+import selectors
+import signal
+import socket
+import struct
+import threading
+import time
+
+import lib_lab
+import lib_net
+from lib_lab import claim, equal
+from lib_net import FAMILY, PATIENCE, wait_for
+
+CLAIMS = 60
+SO_ORIGINAL_DST = 80
+RANGE = {4: "10.96.0.", 6: "fd00:96::"}
+UNUSED = 99
+NODE_PORT = 30080
+AT_ONCE = 1.0
+
+
+class Caller:
+    """Processes of a node's cgroup, in a namespace of that node."""
+
+    def __init__(self, name, place, node):
+        self.name, self.place, self.node, self.address = name, place, node, place.address
+
+    @contextlib.contextmanager
+    def inside(self):
+        with self.node.cgroup.inside(), self.place.inside():
+            yield
+
+
+class Servers(threading.Thread):
+    """Tell their name to whoever connects, or sends a datagram."""
+
+    def __init__(self):
+        super().__init__(daemon=True)
+        self.selector = selectors.DefaultSelector()
+        self.held = []
+
+    def add(self, name, place, port, address=None):
+        for family in FAMILY:
+            at = address or place.address[family]
+            tcp = lib_net.listener(place, family, at, port)
+            udp = lib_net.datagrams(place, family, at, port)
+            for sock, answer in ((tcp, self.accept), (udp, self.datagram)):
+                sock.setblocking(False)
+                self.selector.register(sock, selectors.EVENT_READ, (name.encode(), answer))
+
+    def accept(self, name, sock):
+        made, _ = sock.accept()
+        made.sendall(name)
+        self.held.append(made)
+
+    def datagram(self, name, sock):
+        _, peer = sock.recvfrom(2048)
+        sock.sendto(name, peer)
+
+    def run(self):
+        while True:
+            for key, _ in self.selector.select():
+                name, answer = key.data
+                with contextlib.suppress(OSError):
+                    answer(name, key.fileobj)
+
+
+def vip(family, number):
+    return f"{RANGE[family]}{number}"
+
+
+def service(lab, name, number, backends, ports=None, **spec):
+    """backends: (pod, ready). One port 80 -> 8080 for TCP and UDP each."""
+    ports = ports or [{"name": kind.lower(), "protocol": kind, "port": 80, "targetPort": 8080}
+                      for kind in ("TCP", "UDP")]
+    addresses = [vip(family, number) for family in FAMILY]
+    lab.write("Service", "lab", name, {
+        "spec": {"type": "ClusterIP", "clusterIP": addresses[0], "clusterIPs": addresses,
+                 "ipFamilies": ["IPv4", "IPv6"], "ipFamilyPolicy": "PreferDualStack",
+                 "ports": ports, "selector": {"app": name}} | spec})
+    slices(lab, name, backends, ports)
+
+
+def slices(lab, name, backends, ports=None):
+    ports = ports or [{"name": kind.lower(), "protocol": kind, "port": 8080}
+                      for kind in ("TCP", "UDP")]
+    for family in FAMILY:
+        write_slice(lab, f"{name}-{family}", {
+            "addressType": f"IPv{family}",
+            "ports": [{"name": port["name"], "protocol": port["protocol"],
+                       "port": port.get("targetPort", port["port"])} for port in ports],
+            "endpoints": [{"addresses": [pod.address[family]], "nodeName": pod.node.node,
+                           "conditions": {"ready": True, "serving": True, "terminating": False},
+                           "targetRef": {"kind": "Pod", "namespace": "lab", "name": pod.pod}}
+                          for pod in backends]}, name)
+
+
+def write_slice(lab, slice_name, body, owner):
+    lab.write("EndpointSlice", "lab", slice_name, body | {
+        "apiVersion": "discovery.k8s.io/v1",
+        "metadata": {"name": slice_name, "namespace": "lab",
+                     "labels": {"kubernetes.io/service-name": owner}}})
+
+
+# --- calls ---------------------------------------------------------------------------------------
+
+def tcp(caller, family, address, port=80, source=None, socket_family=None, timeout=PATIENCE):
+    made = lib_net.make(caller, socket_family or family, socket.SOCK_STREAM, timeout=timeout)
+    if source:
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        made.bind(source)
+    made.connect((address, port))
+    return made
+
+
+def name_of(sock):
+    return sock.recv(100).decode()
+
+
+def refused(call):
+    """The call's errno, and that it came at once."""
+    begun = time.monotonic()
+    try:
+        call()
+    except OSError as error:
+        assert time.monotonic() - begun < AT_ONCE, "it took its time"
+        return error.errno
+    return 0
+
+
+def ask(sock, target=None, patience=PATIENCE):
+    """The name of who answers a datagram, and from where; asked again, since datagrams get lost."""
+    deadline = time.monotonic() + patience
+    sock.settimeout(0.2)
+    while True:
+        try:
+            if target:
+                sock.sendto(b"who?", target)
+            else:
+                sock.send(b"who?")
+            data, peer = sock.recvfrom(100)
+            return data.decode(), peer[:2]
+        except (TimeoutError, ConnectionRefusedError):
+            assert time.monotonic() < deadline, f"{target} does not answer"
+
+
+def original_dst(sock, family):
+    level, size = (socket.IPPROTO_IP, 16) if family == 4 else (socket.IPPROTO_IPV6, 28)
+    data = sock.getsockopt(level, SO_ORIGINAL_DST, size)
+    port, = struct.unpack("!H", data[2:4])
+    address = data[4:8] if family == 4 else data[8:24]
+    return socket.inet_ntop(FAMILY[family], address), port
+
+
+# --- the same by both ways -----------------------------------------------------------------------
+
+class Bench:
+    """A lab with backends b (other node), a2 (same node), callers a1 and node a."""
+
+    def __init__(self, hooks):
+        self.hooks = hooks
+        self.lab = lib_lab.Lab(arguments=("--service-cidr", "10.96.0.0/24", "--service-cidr",
+                                          "fd00:96::/112", "--socket-services",
+                                          "true" if hooks else "false"))
+        lab = self.lab
+        self.a1, self.a2, self.b1 = (lab.pod(lab.a, "a1"), lab.pod(lab.a, "a2"),
+                                     lab.pod(lab.b, "b1"))
+        self.servers = Servers()
+        for pod in (self.a2, self.b1):
+            self.servers.add(pod.pod, pod, 8080)
+        self.servers.start()
+        self.pod = Caller("a pod", self.a1, lab.a)
+        self.host = Caller("the node", lab.a, lab.a)
+        self.callers = (self.pod, self.host)
+        self.text = "by the hooks" if hooks else "by packets"
+
+    def services(self):
+        lab = self.lab
+        service(lab, "both", 1, [self.a2, self.b1])
+        service(lab, "one", 2, [self.b1])
+        service(lab, "twin", 3, [self.b1])
+        service(lab, "none", 4, [])
+        service(lab, "stay", 5, [self.a2, self.b1], sessionAffinity="ClientIP",
+                sessionAffinityConfig={"clientIP": {"timeoutSeconds": 1000}})
+        service(lab, "near", 6, [self.a2])
+        lab.write("Service", "lab", "port", {"spec": {
+            "type": "NodePort", "clusterIP": vip(4, 7), "clusterIPs": [vip(4, 7), vip(6, 7)],
+            "ipFamilies": ["IPv4", "IPv6"], "ipFamilyPolicy": "PreferDualStack",
+            "ports": [{"name": "tcp", "protocol": "TCP", "port": 80, "targetPort": 8080,
+                       "nodePort": NODE_PORT}]}})
+        slices(lab, "port", [self.b1], [{"name": "tcp", "protocol": "TCP", "port": 8080}])
+        for caller in self.callers:
+            for family in FAMILY:
+                wait_for(lambda f=family, c=caller: self.serves(c, f), "the Services to be there")
+
+    @staticmethod
+    def serves(caller, family):
+        with contextlib.suppress(OSError):
+            return all(name_of(tcp(caller, family, vip(family, number), timeout=0.5)) in
+                       ("a2", "b1") for number in (1, 2, 3, 5, 6, 7))
+        return False
+
+    def each(self):
+        for caller in self.callers:
+            for family in FAMILY:
+                yield caller, family, f"IPv{family} from {caller.name} {self.text}"
+
+
+def streams(bench):
+    for caller, family, what in bench.each():
+        with claim(f"{what}: connect reaches all backends, and getpeername is the Service"):
+            met = set()
+            for _ in range(24):
+                with tcp(caller, family, vip(family, 1)) as sock:
+                    met.add(name_of(sock))
+                    equal(sock.getpeername()[:2], (vip(family, 1), 80))
+            equal(met, {"a2", "b1"})
+        with claim(f"{what}: no endpoints is ECONNREFUSED at once"):
+            equal(refused(lambda c=caller, f=family: tcp(c, f, vip(f, 4))), errno.ECONNREFUSED)
+        with claim(f"{what}: another port of a ClusterIP is ECONNREFUSED at once"):
+            equal(refused(lambda c=caller, f=family: tcp(c, f, vip(f, 1), 81)),
+                  errno.ECONNREFUSED)
+        with claim(f"{what}: a NodePort of this node"):
+            target = bench.lab.a.address[family]
+            with tcp(caller, family, target, NODE_PORT) as sock:
+                equal((name_of(sock), sock.getpeername()[:2]), ("b1", (target, NODE_PORT)))
+        with claim(f"{what}: a bound source port whose tuple to the backend is taken"):
+            source = (caller.address[family], 41000)
+            with tcp(caller, family, bench.b1.address[family], 8080, source) as direct, \
+                    tcp(caller, family, vip(family, 2), source=source) as second:
+                equal((name_of(direct), name_of(second)), ("b1", "b1"))
+                with tcp(caller, family, vip(family, 3), source=source) as third:
+                    equal(name_of(third), "b1")
+
+
+def mapped(bench):
+    for caller in bench.callers:
+        with claim(f"IPv4 by an IPv6 socket of {caller.name} {bench.text}"):
+            with tcp(caller, 4, f"::ffff:{vip(4, 2)}", socket_family=6) as sock:
+                equal((name_of(sock), sock.getpeername()[:2]),
+                      ("b1", (f"::ffff:{vip(4, 2)}", 80)))
+            with lib_net.make(caller, 6, socket.SOCK_DGRAM) as sock:
+                target = (f"::ffff:{vip(4, 2)}", 80)
+                equal(ask(sock, target), ("b1", target))
+
+
+def datagrams(bench):
+    for caller, family, what in bench.each():
+        target = (vip(family, 2), 80)
+        with claim(f"{what}: an unconnected datagram socket is answered by the Service"), \
+                lib_net.make(caller, family, socket.SOCK_DGRAM) as sock:
+            equal(ask(sock, target), ("b1", target))
+            twin = (vip(family, 3), 80)
+            equal(ask(sock, twin), ("b1", twin), "the same backend by another Service")
+            equal(ask(sock, target), ("b1", target), "and the first again")
+        with claim(f"{what}: a connected one, too"), \
+                lib_net.make(caller, family, socket.SOCK_DGRAM) as sock:
+            sock.connect(target)
+            equal((ask(sock), sock.getpeername()[:2]), (("b1", target), target))
+        with claim(f"{what}: datagram flows keep their backend"):
+            for _ in range(6):
+                with lib_net.make(caller, family, socket.SOCK_DGRAM) as sock:
+                    met = {ask(sock, (vip(family, 1), 80))[0] for _ in range(8)}
+                    equal(len(met), 1, str(met))
+
+
+def moves(bench):
+    lab = bench.lab
+    for family in FAMILY:
+        target = (vip(family, 6), 80)
+        with claim(f"IPv{family} {bench.text}: datagram flows move when their backend leaves"), \
+                lib_net.make(bench.pod, family, socket.SOCK_DGRAM) as free, \
+                lib_net.make(bench.pod, family, socket.SOCK_DGRAM) as bound:
+            slices(lab, "near", [bench.a2])
+            bound.connect(target)
+            wait_for(lambda f=free, t=target: ask(f, t)[0] == "a2", "the first backend")
+            wait_for(lambda b=bound: ask(b)[0] == "a2", "the first backend")
+            slices(lab, "near", [bench.b1])
+            for sock, to in ((free, target), (bound, None)):
+                wait_for(lambda s=sock, t=to: ask(s, t) == ("b1", target), "the other", 2)
+
+
+def affinity(bench):
+    for caller, family, what in bench.each():
+        with claim(f"{what}: a client stays with its backend, however it comes"):
+            met = set()
+            for number in range(8):
+                with tcp(caller, family, vip(family, 5)) as sock:
+                    met.add(name_of(sock))
+                source = (caller.address[family], 42000 + number)
+                with tcp(caller, family, vip(family, 5), source=source) as sock:
+                    met.add(name_of(sock))
+                with lib_net.make(caller, family, socket.SOCK_DGRAM) as sock:
+                    ask(sock, (vip(family, 5), 80))
+            equal(len(met), 1, str(met))
+
+
+# --- what only the hooks do ----------------------------------------------------------------------
+
+def hooks_only(bench):
+    node = bench.lab.a
+    for caller, family, what in bench.each():
+        with claim(f"{what}: SO_ORIGINAL_DST is the Service"):
+            with tcp(caller, family, vip(family, 2)) as sock:
+                equal(original_dst(sock, family), (vip(family, 2), 80))
+        with claim(f"{what}: a refused call is told with its Service"):
+            refused(lambda c=caller, f=family: tcp(c, f, vip(f, 4)))
+            flow = wait_for(lambda f=family: next(
+                (flow for flow in reversed(node.flows("last=100")) if flow["hook"] == "socket" and
+                 flow["destination"]["address"] == vip(f, 4)), None), "the flow")
+            equal((flow["type"], flow["drop_reason"]["name"], flow["source"]["address"]),
+                  ("dropped", "SERVICE_NO_BACKEND", caller.address[family]))
+            equal(flow["service"]["name"], "none")
+    with claim("a NodePort in use cannot be bound on the node, another one can"):
+        for family in FAMILY:
+            equal(refused(lambda f=family: lib_net.listener(bench.host, f, "::" if f == 6 else
+                                                            "0.0.0.0", NODE_PORT)),
+                  errno.EADDRINUSE)
+            lib_net.listener(bench.host, family, "::" if family == 6 else "0.0.0.0",
+                             NODE_PORT + family).close()
+    with claim("calls are counted under the hook socket"):
+        totals = next(one for one in node.status()["hooks"] if one["hook"] == "socket")
+        assert totals["forwarded"] > 20, totals
+        equal(totals["packets_in"], totals["forwarded"] +
+              sum(drop["packets"] for drop in totals["drops"]))
+
+
+def restarts(bench):
+    node = bench.lab.a
+    held = {family: tcp(bench.pod, family, vip(family, 2)) for family in FAMILY}
+    with claim("an agent's death: the hooks go on, and the next agent adopts them"):
+        before = sorted(pin for pin in node.pins() if "links/sock_" in pin)
+        assert before, "nothing is attached"
+        node.stop(signal.SIGKILL)
+        for caller, family, _ in bench.each():
+            with tcp(caller, family, vip(family, 1)) as sock:
+                equal(sock.getpeername()[:2], (vip(family, 1), 80))
+        node.start()
+        assert node.status()["adopted"]
+        equal(sorted(pin for pin in node.pins() if "links/sock_" in pin), before)
+    with claim("connections from before know their Service"):
+        for family, sock in held.items():
+            equal(sock.getpeername()[:2], (vip(family, 2), 80))
+    with claim("switched off the hooks are gone, and the packet path serves"):
+        node.stop()
+        node.start(*bench.lab.arguments, "--socket-services", "false")
+        equal([pin for pin in node.pins() if "sock_" in pin], [])
+        for caller, family, _ in bench.each():
+            with tcp(caller, family, vip(family, 2)) as sock:
+                equal((name_of(sock), sock.getpeername()[:2]), ("b1", (vip(family, 2), 80)))
+    with claim("and on again they are back"):
+        node.stop()
+        node.start()
+        assert [pin for pin in node.pins() if "links/sock_" in pin]
+        with tcp(bench.pod, 4, vip(4, 2)) as sock:
+            equal(original_dst(sock, 4), (vip(4, 2), 80))
+
+
+def backend_gone(bench):
+    lab = bench.lab
+    doomed = lab.pod(lab.b, "doomed")
+    bench.servers.add("doomed", doomed, 8080)
+    service(lab, "doom", 20, [doomed])
+    for caller, family, what in bench.each():
+        wait_for(lambda c=caller, f=family: refused(lambda: tcp(c, f, vip(f, 20))) == 0,
+                 "the Service")
+    idle = [(what, tcp(caller, family, vip(family, 20))) for caller, family, what in bench.each()]
+    for _, sock in idle:
+        equal(name_of(sock), "doomed")
+    with claim("a backend that merely left its Service keeps its connections"):
+        slices(lab, "doom", [])
+        for caller, family, _ in bench.each():
+            wait_for(lambda c=caller, f=family: refused(lambda: tcp(c, f, vip(f, 20))) ==
+                     errno.ECONNREFUSED, "the Service to have none")
+        for _, sock in idle:
+            sock.setblocking(False)
+            equal(refused(lambda s=sock: s.recv(1)), errno.EAGAIN)
+    lab.forget_pod(doomed)
+    gone = time.monotonic()
+    for what, sock in idle:
+        with claim(f"{what}: an idle connection ends when the backend's pod is gone"):
+            sock.settimeout(PATIENCE)
+            equal(refused(lambda s=sock: s.recv(1)), errno.ECONNABORTED)
+            assert time.monotonic() - gone < AT_ONCE, time.monotonic() - gone
+
+
+def main():
+    lib_lab.begin()
+    for hooks in (True, False):
+        bench = Bench(hooks)
+        bench.services()
+        streams(bench)
+        mapped(bench)
+        datagrams(bench)
+        moves(bench)
+        affinity(bench)
+        if hooks:
+            hooks_only(bench)
+            backend_gone(bench)
+            restarts(bench)
+        bench.lab.end()
+    lib_lab.finish(CLAIMS)
+
+
+main()
