@@ -177,8 +177,16 @@ std::string end_text(const FlowEnd& end) {
 // "shop/cart (service, 10.96.3.4:80 → shop/cart-7d9-x2x:8080)"
 std::string destination_text(const Flow& flow) {
   const std::string backend = flow.backend.address.is_zero() ? "" : " → " + end_text(flow.backend);
-  if (!flow.service) return end_text(flow.destination) + backend;
-  return fmt::format("{} (service, {}{})", service_text(*flow.service),
+  const auto& name = flow.destination.name;
+  const bool named = name && name->kind == NameKind::kService;
+  if (!flow.service && !named) return end_text(flow.destination) + backend;
+  const std::string service =
+      flow.service ? service_text(*flow.service) : name->namespace_ + "/" + name->service;
+  // A pod: the socket has addressed the backend itself.
+  if (name && name->kind == NameKind::kPod) {
+    return fmt::format("{} (service → {})", service, end_text(flow.destination));
+  }
+  return fmt::format("{} (service, {}{})", service,
                      address_text(flow.destination.address, flow.destination.port), backend);
 }
 

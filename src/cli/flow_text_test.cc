@@ -77,6 +77,14 @@ TEST(FlowText, NamesTheServiceAndTheBackendBehindIt) {
       flow_text(dropped, "n0", {}),
       HasSubstr("→ shop/payment (service, [fd00:96::4]:80)  TCP  the Service has no backend "
                 "that may be used (SERVICE_NO_BACKEND, at from_pod)"));
+  Flow at_socket = fixture::flow({});
+  at_socket.service = flow.service;
+  EXPECT_THAT(flow_text(at_socket, "n0", {}),
+              HasSubstr("→ shop/payment (service → shop/payment-5f6-abc:8080)  TCP"));
+  Flow no_port = fixture::flow({.destination = "10.96.3.4", .destination_port = 81});
+  no_port.destination.name = std::make_shared<const Name>(
+      Name{.kind = NameKind::kService, .namespace_ = "shop", .service = "payment"});
+  EXPECT_THAT(flow_text(no_port, "n0", {}), HasSubstr("→ shop/payment (service, 10.96.3.4:81)"));
 }
 
 TEST(FlowText, ColoursOnlyWhenAsked) {

@@ -24,13 +24,14 @@ struct Options {
   bool follow = false;
   bool all = false;
   std::string last;
-  std::vector<std::string> namespaces, pods, addresses, ports, protocols, verdicts, reasons, types;
+  std::vector<std::string> namespaces, pods, services, addresses, ports, protocols, verdicts,
+      reasons, types;
 
   // The filters by their names in the API, which refuses wrong values in the same words.
   std::vector<std::pair<std::string, const std::vector<std::string>*>> filters() const {
-    return {{"namespace", &namespaces}, {"pod", &pods},           {"address", &addresses},
-            {"port", &ports},           {"protocol", &protocols}, {"verdict", &verdicts},
-            {"reason", &reasons},       {"type", &types}};
+    return {{"namespace", &namespaces}, {"pod", &pods},       {"service", &services},
+            {"address", &addresses},    {"port", &ports},     {"protocol", &protocols},
+            {"verdict", &verdicts},     {"reason", &reasons}, {"type", &types}};
   }
   bool follows() const { return follow || last.empty(); }
 };
@@ -128,6 +129,8 @@ void add_filters(Command& verb, Options& options) {
       .placeholder("NS")
       .option("--pod", options.pods, "Either end is this pod, or a pod of this workload")
       .placeholder("NS/POD")
+      .option("--service", options.services, "The source addressed this Service")
+      .placeholder("NS/NAME")
       .option("--address", options.addresses, "Either end has this address or is in this range")
       .placeholder("CIDR")
       .option("--port", options.ports, "Either end has this port")
@@ -163,6 +166,7 @@ void add_monitor(Program& program) {
           "weir monitor --last 20                       the last 20 flows, then ends\n"
           "weir monitor -n shop --port 8080             filters: all of them must match\n"
           "weir monitor --pod shop/cart --pod shop/payment   one option given twice: any of them\n"
+          "weir monitor --service shop/payment          to this Service, and which backend\n"
           "weir monitor --verdict dropped               only drops, each with its reason\n"
           "weir monitor --address 10.244.1.0/24 -o json | jq .destination.pod\n"
           "\n"

@@ -15,20 +15,33 @@ bool any_of(const std::vector<T>& wanted, Claim claim) {
   return wanted.empty() || std::ranges::any_of(wanted, claim);
 }
 
-bool either_end(const Flow& flow, auto claim) {
-  return claim(flow.source) || claim(flow.destination);
+bool any_end(const Flow& flow, auto claim) {
+  return claim(flow.source) || claim(flow.destination) ||
+         (!flow.backend.address.is_zero() && claim(flow.backend));
 }
 
-// Either end, or who really sent a packet with another's address.
+// Any end, or who really sent a packet with another's address.
 bool anybody(const Flow& flow, auto claim) {
   const auto named = [&](const std::shared_ptr<const Name>& name) { return name && claim(*name); };
-  return named(flow.source.name) || named(flow.destination.name) || named(flow.sent_by);
+  return named(flow.source.name) || named(flow.destination.name) || named(flow.backend.name) ||
+         named(flow.sent_by);
 }
 
 bool is_pod(const Name& name, const ObjectKey& wanted) {
   if (name.kind != NameKind::kPod) return false;
   if (!wanted.namespace_.empty() && name.namespace_ != wanted.namespace_) return false;
   return name.pod == wanted.name || name.workload == wanted.name;
+}
+
+bool is_named(const ObjectKey& wanted, const std::string& namespace_, const std::string& name) {
+  return (wanted.namespace_.empty() || wanted.namespace_ == namespace_) && wanted.name == name;
+}
+
+bool is_to_service(const Flow& flow, const ObjectKey& wanted) {
+  if (flow.service) return is_named(wanted, flow.service->namespace_, flow.service->name);
+  const auto& name = flow.destination.name;
+  return name && name->kind == NameKind::kService &&
+         is_named(wanted, name->namespace_, name->service);
 }
 
 bool is_background(const Flow& flow) {
@@ -70,7 +83,7 @@ std::optional<std::uint16_t> parse_port(std::string_view text) {
   return port;
 }
 
-std::optional<ObjectKey> parse_pod(std::string_view text) {
+std::optional<ObjectKey> parse_key(std::string_view text) {
   const auto slash = text.find('/');
   if (slash == std::string_view::npos) {
     return text.empty() ? std::nullopt : std::optional(ObjectKey{"", std::string(text)});
@@ -95,17 +108,18 @@ bool FlowFilter::matches(const Flow& flow) const {
          any_of(protocols, [&](std::uint8_t protocol) { return protocol == flow.protocol; }) &&
          any_of(ports,
                 [&](std::uint16_t port) {
-                  return either_end(flow, [&](const FlowEnd& end) { return end.port == port; });
+                  return any_end(flow, [&](const FlowEnd& end) { return end.port == port; });
                 }) &&
          any_of(addresses,
                 [&](const Cidr& cidr) {
-                  return either_end(flow,
-                                    [&](const FlowEnd& end) { return cidr.contains(end.address); });
+                  return any_end(flow,
+                                 [&](const FlowEnd& end) { return cidr.contains(end.address); });
                 }) &&
          any_of(namespaces,
                 [&](const std::string& wanted) {
                   return anybody(flow, [&](const Name& name) { return name.namespace_ == wanted; });
                 }) &&
+         any_of(services, [&](const ObjectKey& service) { return is_to_service(flow, service); }) &&
          any_of(pods, [&](const ObjectKey& pod) {
            return anybody(flow, [&](const Name& name) { return is_pod(name, pod); });
          });
@@ -117,7 +131,10 @@ Result<void> FlowFilter::add(std::string_view name, std::string_view value) {
     namespaces.emplace_back(value);
     return {};
   }
-  if (name == "pod") return put(pods, parse_pod(value), name, value, "NAMESPACE/POD or POD");
+  if (name == "pod") return put(pods, parse_key(value), name, value, "NAMESPACE/POD or POD");
+  if (name == "service") {
+    return put(services, parse_key(value), name, value, "NAMESPACE/SERVICE or SERVICE");
+  }
   if (name == "address") {
     return put(addresses, Cidr::parse(value), name, value,
                "an address or CIDR such as 10.244.1.5 or fd00::/64");

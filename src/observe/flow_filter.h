@@ -11,10 +11,11 @@
 namespace weir {
 
 // Which flows a reader wants. Several values of one field: any of them. Several fields: all of
-// them. An end matches when either end does.
+// them. An end matches when either end does, or the backend that a Service chose.
 struct FlowFilter {
   std::vector<std::string> namespaces;
-  std::vector<ObjectKey> pods;  // of a pod or a workload; empty namespace: any
+  std::vector<ObjectKey> pods;      // of a pod or a workload; empty namespace: any
+  std::vector<ObjectKey> services;  // that the source addressed; empty namespace: any
   std::vector<Cidr> addresses;
   std::vector<std::uint16_t> ports;
   std::vector<std::uint8_t> protocols;
@@ -25,8 +26,8 @@ struct FlowFilter {
 
   bool matches(const Flow& flow) const;
 
-  // name: namespace, pod, address, port, protocol, verdict, reason, type, quiet. kNotFound for any
-  // other name, kInvalid for a value that it cannot have; both texts name the parameter.
+  // name: namespace, pod, service, address, port, protocol, verdict, reason, type, quiet. kNotFound
+  // for any other name, kInvalid for a value that it cannot have; both texts name the parameter.
   Result<void> add(std::string_view name, std::string_view value);
 };
 

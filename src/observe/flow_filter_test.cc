@@ -58,6 +58,34 @@ TEST(FlowFilter, DropsMatchTheirReason) {
   EXPECT_TRUE(matches({{"reason", "NO_ROUTE"}, {"reason", "SPOOFED"}}, drop));
 }
 
+// Both what was addressed and the pod behind it are found.
+TEST(FlowFilter, ServicesAndTheirBackends) {
+  Flow flow = fixture::service_flow({.destination = "10.96.3.4", .destination_port = 80});
+  const struct {
+    Parameters parameters;
+    bool matches;
+  } cases[] = {
+      {{{"service", "shop/payment"}}, true},
+      {{{"service", "payment"}}, true},
+      {{{"service", "shop/cart"}}, false},
+      {{{"service", "other/payment"}}, false},
+      {{{"pod", "shop/payment"}}, true},
+      {{{"address", "10.96.3.4"}}, true},
+      {{{"address", "10.244.1.7"}}, true},
+      {{{"port", "80"}}, true},
+      {{{"port", "8080"}}, true},
+      {{{"port", "81"}}, false},
+  };
+  for (const auto& one : cases) {
+    EXPECT_EQ(matches(one.parameters, flow), one.matches) << testing::PrintToString(one.parameters);
+  }
+  EXPECT_FALSE(matches({{"service", "shop/payment"}}, fixture::flow({})));
+  Flow no_port = fixture::flow({.type = WEIR_EVENT_DROP, .reason = WEIR_DROP_SERVICE_NO_PORT});
+  no_port.destination.name = std::make_shared<const Name>(
+      Name{.kind = NameKind::kService, .namespace_ = "shop", .service = "payment"});
+  EXPECT_TRUE(matches({{"service", "shop/payment"}, {"namespace", "shop"}}, no_port));
+}
+
 TEST(FlowFilter, QuietLeavesOutBackgroundOnly) {
   using Spec = fixture::EventSpec;
   const struct {
@@ -81,7 +109,8 @@ TEST(FlowFilter, RefusesValuesByTheNameOfTheParameter) {
       {"namespace", ""}, {"pod", ""},           {"pod", "/x"},      {"pod", "a/b/c"},
       {"pod", "a/"},     {"address", "10.0.0"}, {"address", "x/8"}, {"port", "0"},
       {"port", "65536"}, {"port", "http"},      {"protocol", "X"},  {"verdict", "maybe"},
-      {"reason", "BAD"}, {"type", "open"},      {"quiet", "yes"},
+      {"service", ""},   {"service", "a/"},     {"reason", "BAD"},  {"type", "open"},
+      {"quiet", "yes"},
   };
   for (const auto& [name, value] : wrong) {
     FlowFilter filter;

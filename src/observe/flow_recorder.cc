@@ -45,9 +45,10 @@ std::uint64_t FlowCounts::forwarded() const {
 }
 
 FlowRecorder::FlowRecorder(NameOf name_of, std::size_t history, WallClock clock,
-                           LinkNameOf link_name_of)
+                           LinkNameOf link_name_of, ServiceOf service_of)
     : name_of_(std::move(name_of)),
       link_name_of_(std::move(link_name_of)),
+      service_of_(std::move(service_of)),
       clock_(std::move(clock)),
       capacity_(history) {}
 
@@ -62,6 +63,7 @@ void FlowRecorder::on_event(std::span<const std::byte> event) {
   flow->destination.name = name(flow->destination.address);
   if (!flow->backend.address.is_zero()) flow->backend.name = name(flow->backend.address);
   name_sender(*flow);
+  name_service(*flow);
   count(*flow);
   for (const auto& weak : subscribers_) {
     const auto subscriber = weak.lock();  // holds it: a listener may end its own subscription
@@ -77,6 +79,21 @@ void FlowRecorder::name_sender(Flow& flow) const {
   if (sender != nullptr && *sender != *flow.source.name) {
     flow.sent_by = std::make_shared<const Name>(*sender);
   }
+}
+
+// A destination that is a pod is the backend already: the socket chose it.
+void FlowRecorder::name_service(Flow& flow) {
+  const ServiceName* current = service_of_ ? service_of_(flow) : nullptr;
+  if (current == nullptr) return;
+  if (services_.size() >= kMostNames) services_.clear();
+  auto& kept = services_[flow.service_id];
+  if (!kept.service || *kept.service != *current) {
+    kept.service = std::make_shared<const ServiceName>(*current);
+    kept.name = std::make_shared<const Name>(Name{
+        .kind = NameKind::kService, .namespace_ = current->namespace_, .service = current->name});
+  }
+  flow.service = kept.service;
+  if (flow.destination.name->kind != NameKind::kPod) flow.destination.name = kept.name;
 }
 
 void FlowRecorder::count(const Flow& flow) {

@@ -35,10 +35,12 @@ class FlowRecorder {
   using NameOf = std::function<const Name&(const Address&)>;
   // Of the pod at the other end of a link of this node; null: no pod's.
   using LinkNameOf = std::function<const Name*(std::uint32_t ifindex)>;
+  // The Service port that the flow's source addressed, by service_id or destination; null: none.
+  using ServiceOf = std::function<const ServiceName*(const Flow&)>;
   static constexpr std::size_t kHistory = 8192;
 
   explicit FlowRecorder(NameOf name_of, std::size_t history = kHistory, WallClock clock = {},
-                        LinkNameOf link_name_of = {});
+                        LinkNameOf link_name_of = {}, ServiceOf service_of = {});
   FlowRecorder(const FlowRecorder&) = delete;
   FlowRecorder& operator=(const FlowRecorder&) = delete;
 
@@ -61,14 +63,21 @@ class FlowRecorder {
   void record(Flow flow);
   void count(const Flow& flow);
   void name_sender(Flow& flow) const;
+  void name_service(Flow& flow);
 
   NameOf name_of_;
   LinkNameOf link_name_of_;
+  ServiceOf service_of_;
   WallClock clock_;
   std::vector<Flow> ring_;
   std::size_t capacity_;
   std::size_t next_ = 0;  // slot of the next flow once the ring is full
   std::unordered_map<Address, std::shared_ptr<const Name>> names_;
+  struct NamedService {
+    std::shared_ptr<const ServiceName> service;
+    std::shared_ptr<const Name> name;  // the same as an end
+  };
+  std::unordered_map<std::uint32_t, NamedService> services_;  // by service_id
   std::vector<std::weak_ptr<Subscriber>> subscribers_;
   FlowCounts counts_;
 };

@@ -66,6 +66,33 @@ TEST(FlowRecorder, WhoSendsWithItsOwnAddressIsNamedOnce) {
   recorder.last(1, {}, [](const Flow& flow) { EXPECT_FALSE(flow.sent_by); });
 }
 
+// VIP, a node's port, and a backend that a socket chose; then a flow that addressed no Service.
+TEST(FlowRecorder, NamesTheServiceThatWasAddressed) {
+  ServiceName payment{"shop", "payment", "http"};
+  FlowRecorder recorder(fixture::name_of, 8, fixture::clock(), {}, [&](const Flow& flow) {
+    return flow.service_id == 3 ? &payment : nullptr;
+  });
+  for (const char* destination : {"10.96.3.4", "172.30.0.11", "10.244.1.7"}) {
+    recorder.on_event(fixture::bytes(fixture::service_event({.destination = destination})));
+  }
+  payment.port = "https";
+  recorder.on_event(fixture::bytes(fixture::service_event({.destination = "10.96.3.4"})));
+  feed(recorder, {.destination = "10.96.3.4"});
+  std::vector<NameKind> kinds;
+  std::vector<std::string> services;
+  recorder.last(8, {}, [&](const Flow& flow) {
+    kinds.push_back(flow.destination.name->kind);
+    services.push_back(flow.service ? flow.service->name + ":" + flow.service->port : "");
+    if (!flow.service) return;
+    EXPECT_EQ(flow.backend.name->pod, "payment-5f6-abc");
+    EXPECT_EQ(flow.destination.name->namespace_, "shop");
+  });
+  using enum NameKind;
+  EXPECT_EQ(kinds, (std::vector{kService, kService, kPod, kService, kOutside}));
+  EXPECT_EQ(services, (std::vector<std::string>{"payment:http", "payment:http", "payment:http",
+                                                "payment:https", ""}));
+}
+
 TEST(FlowRecorder, AFlowKeepsTheNameOfItsTime) {
   Name name{NameKind::kPod, "shop", "old", "w", "n0"};
   FlowRecorder recorder([&](const Address&) -> const Name& { return name; });
