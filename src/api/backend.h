@@ -8,8 +8,10 @@
 #include <vector>
 
 #include "abi/capture.h"
+#include "api/services.h"
 #include "api/status.h"
 #include "base/result.h"
+#include "model/key.h"
 #include "observe/flow_recorder.h"
 
 namespace weir::api {
@@ -29,6 +31,15 @@ class Backend {
   virtual Status status() = 0;
   virtual std::vector<EndpointInfo> endpoints() = 0;
   virtual FlowRecorder& flows() = 0;
+  // Counts the connections that go through Services now. `done` is called later, on the loop's
+  // thread: the count is made elsewhere.
+  using OnServiceUse = std::function<void(ServiceUse)>;
+  virtual void count_service_use(OnServiceUse done) = 0;
+  // At most `most` Services that come after `after` in key order, with their part of `use`.
+  virtual std::vector<ServiceInfo> services(const ObjectKey& after, std::size_t most,
+                                            const ServiceUse& use) = 0;
+  // kNotFound: there is no such Service.
+  virtual Result<ServiceInfo> service(const ObjectKey& key, const ServiceUse& use) = 0;
   virtual std::string metrics() = 0;  // observe/metrics.h makes the text
 
   // An element of the ring buffer weir_capture: struct weir_captured and its bytes.

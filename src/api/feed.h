@@ -26,6 +26,9 @@ class Feed {
 // wake is called when something came that was waited for; it must not use the feed.
 Result<std::unique_ptr<Feed>> open_flow_feed(Backend& backend, const FlowsRequest& request,
                                              std::size_t most_bytes, std::function<void()> wake);
+// kNotFound: no such Service.
+Result<std::unique_ptr<Feed>> open_service_feed(Backend& backend, const ServicesRequest& request,
+                                                std::function<void()> wake);
 // kNotFound: no such pod on this node.
 Result<std::unique_ptr<Feed>> open_capture_feed(Backend& backend, const CaptureRequest& request,
                                                 std::size_t most_bytes, std::function<void()> wake);

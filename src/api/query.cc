@@ -58,19 +58,19 @@ Result<void> take_address(std::string_view name, std::string_view value,
   return {};
 }
 
-Result<void> take_pod(std::string_view name, std::string_view value,
+Result<void> take_key(std::string_view name, std::string_view value, std::string_view form,
                       std::optional<ObjectKey>& out) {
   const auto slash = value.find('/');
   if (slash == std::string_view::npos || slash == 0 || slash + 1 == value.size() ||
       value.find('/', slash + 1) != std::string_view::npos) {
-    return Error(Code::kInvalid, fmt::format("{}: '{}' is not NAMESPACE/POD", name, value));
+    return Error(Code::kInvalid, fmt::format("{}: '{}' is not {}", name, value, form));
   }
   out = ObjectKey{std::string(value.substr(0, slash)), std::string(value.substr(slash + 1))};
   return {};
 }
 
 Result<void> take_capture(std::string_view name, std::string_view value, CaptureRequest& out) {
-  if (name == "pod") return take_pod(name, value, out.pod);
+  if (name == "pod") return take_key(name, value, "NAMESPACE/POD", out.pod);
   if (name == "address") return take_address(name, value, out.address);
   if (name == "peer") return take_address(name, value, out.peer);
   if (name == "port") return take_number<std::uint16_t>(name, value, 1, 65535, out.port);
@@ -138,6 +138,20 @@ Result<FlowsRequest> parse_flows(const Query& query) {
     }
   }
   if (!request.follow && !last_given) request.last = std::numeric_limits<std::size_t>::max();
+  return request;
+}
+
+Result<ServicesRequest> parse_services(const Query& query) {
+  ServicesRequest request;
+  for (const auto& [name, value] : query.parameters) {
+    if (name == "service") {
+      WEIR_TRY(take_key(name, value, "NAMESPACE/SERVICE", request.only));
+    } else if (name == "namespace") {
+      request.namespace_ = value;
+    } else {
+      return Error(Code::kInvalid, fmt::format("{}: no such parameter of /v1/services", name));
+    }
+  }
   return request;
 }
 

@@ -30,6 +30,12 @@ struct FlowsRequest {
 };
 Result<FlowsRequest> parse_flows(const Query& query);
 
+struct ServicesRequest {
+  std::optional<ObjectKey> only;
+  std::string namespace_;  // empty: of all
+};
+Result<ServicesRequest> parse_services(const Query& query);
+
 // Bounds are never off: what is not given has these values.
 struct CaptureRequest {
   std::optional<ObjectKey> pod;

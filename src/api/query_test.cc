@@ -77,12 +77,15 @@ TEST(Parameters, AreRefusedByName) {
       {"/v1/capture?address=10.0.0.0/8", "address: '10.0.0.0/8' is not an IPv4 or IPv6 address"},
       {"/v1/capture?protocol=0", "protocol: '0' is not"},
       {"/v1/capture?snap=4096", "snap: '4096' is not a number from 14 to 2048"},
+      {"/v1/services?pod=x", "pod: no such parameter of /v1/services"},
+      {"/v1/services?service=cart", "service: 'cart' is not NAMESPACE/SERVICE"},
   };
   for (const auto& one : cases) {
     const auto query = parse_target(one.target);
     ASSERT_TRUE(query) << one.target;
-    const std::string text = query->path == "/v1/flows" ? parse_flows(*query).error().text()
-                                                        : parse_capture(*query).error().text();
+    const std::string text = query->path == "/v1/flows"      ? parse_flows(*query).error().text()
+                             : query->path == "/v1/services" ? parse_services(*query).error().text()
+                                                             : parse_capture(*query).error().text();
     EXPECT_TRUE(text.starts_with(one.starts)) << text;
   }
 }

@@ -75,6 +75,12 @@ Result<Query> query_of(const Request& request) {
   return parse_target(std::string_view(request.target().data(), request.target().size()));
 }
 
+// Of what is written piece by piece; "" for documents.
+std::string feed_type(const std::string& path) {
+  if (path == "/v1/flows" || path == "/v1/services") return "application/x-ndjson";
+  return path == "/v1/capture" ? "application/x-pcapng" : "";
+}
+
 class Session : public std::enable_shared_from_this<Session> {
  public:
   Session(Socket socket, Backend& backend, std::size_t outbox_bytes)
@@ -154,12 +160,11 @@ void Session::end() {
 // twice.)
 asio::awaitable<bool> Session::serve(const Request& request) {
   const auto query = query_of(request);
-  const bool is_flows = query && query->path == "/v1/flows";
-  if (is_flows || (query && query->path == "/v1/capture")) {
+  const std::string type = query ? feed_type(query->path) : std::string();
+  if (!type.empty()) {
     auto feed = open_feed(*query);
     if (feed) {
       feed_ = std::move(*feed);
-      const std::string type = is_flows ? "application/x-ndjson" : "application/x-pcapng";
       co_await stream(request, type);
       co_return false;
     }
@@ -179,8 +184,8 @@ Result<Reply> Session::document_of(const std::string& path) {
     return Reply{.type = "text/plain; version=0.0.4; charset=utf-8", .body = backend_.metrics()};
   }
   return Error(Code::kNotFound,
-               fmt::format("{}: no such path: /v1/version, /v1/status, /v1/endpoints, /v1/flows, "
-                           "/v1/capture, /metrics",
+               fmt::format("{}: no such path: /v1/version, /v1/status, /v1/endpoints, "
+                           "/v1/services, /v1/flows, /v1/capture, /metrics",
                            path));
 }
 
@@ -189,6 +194,10 @@ Result<std::unique_ptr<Feed>> Session::open_feed(const Query& query) {
   if (query.path == "/v1/flows") {
     WEIR_ASSIGN(const auto request, parse_flows(query));
     return open_flow_feed(backend_, request, outbox_bytes_, wake);
+  }
+  if (query.path == "/v1/services") {
+    WEIR_ASSIGN(const auto request, parse_services(query));
+    return open_service_feed(backend_, request, wake);
   }
   WEIR_ASSIGN(const auto request, parse_capture(query));
   return open_capture_feed(backend_, request, outbox_bytes_, wake);

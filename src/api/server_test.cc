@@ -15,6 +15,8 @@
 #include <boost/asio/post.hpp>
 #include <cstdlib>
 #include <future>
+#include <set>
+#include <sstream>
 #include <thread>
 
 #include "api/client.h"
@@ -44,6 +46,27 @@ class FakeBackend : public Backend {
     return {cart};
   }
   FlowRecorder& flows() override { return recorder; }
+  void count_service_use(OnServiceUse done) override { on_use = std::move(done); }
+  std::vector<ServiceInfo> services(const ObjectKey& after, std::size_t most,
+                                    const ServiceUse& use) override {
+    std::vector<ServiceInfo> made;
+    for (auto at = known.upper_bound(after); at != known.end() && made.size() < most; ++at) {
+      made.push_back(describe(*at, use));
+    }
+    most_at_once = std::max(most_at_once, made.size());
+    return made;
+  }
+  Result<ServiceInfo> service(const ObjectKey& key, const ServiceUse& use) override {
+    if (!known.contains(key)) return Error(Code::kNotFound, "no Service " + key.to_string());
+    return describe(key, use);
+  }
+  static ServiceInfo describe(const ObjectKey& key, const ServiceUse& use) {
+    ServiceInfo made;
+    made.namespace_ = key.namespace_;
+    made.name = key.name;
+    made.traffic.connections = use.of(1, *Address::parse("10.244.0.5"), 80);
+    return made;
+  }
   std::string metrics() override { return "weir_up 1\n"; }
 
   Result<std::unique_ptr<Capture>> start_capture(const weir_capture_filter& wanted,
@@ -64,6 +87,9 @@ class FakeBackend : public Backend {
   weir_capture_filter filter{};
   OnPacket on_packet;
   std::atomic<bool> capturing = false;
+  std::set<ObjectKey> known;
+  OnServiceUse on_use;
+  std::size_t most_at_once = 0;
 };
 
 // The agent's loop on a thread of its own.
@@ -228,6 +254,55 @@ TEST_F(ServerTest, AReaderThatNeverReadsHoldsUpNobody) {
   ASSERT_GT(write(sleeper.get(), request.data(), request.size()), 0);
   feed(10'000);
   feed(10'000);
+  EXPECT_TRUE(get(path_, "/v1/version"));
+}
+
+// The answer waits for the count; a long list comes in pieces, whole and in order.
+TEST_F(ServerTest, ServicesAreToldWithTheConnectionsThatWereCounted) {
+  for (int i = 0; i < 1000; ++i) backend_.known.insert({i % 2 == 0 ? "a" : "b", std::to_string(i)});
+  start();
+  const auto ask = [&](const std::string& target) {
+    auto answer = std::async(std::launch::async, [&, target] { return get(path_, target); });
+    EXPECT_TRUE(eventually([&] {
+      bool asked = false;
+      on_loop([&] {
+        if (!backend_.on_use) return;
+        asked = true;
+        std::exchange(backend_.on_use, {})({{{{1, *Address::parse("10.244.0.5"), 80}, 7}}});
+      });
+      return asked;
+    }));
+    std::vector<ServiceInfo> list;
+    std::istringstream lines(answer.get().value_or(""));
+    for (std::string line; std::getline(lines, line);) list.push_back(*parse_service(line));
+    return list;
+  };
+  const auto all = ask("/v1/services");
+  ASSERT_EQ(all.size(), 1000U);
+  EXPECT_TRUE(std::ranges::is_sorted(
+      all, {}, [](const ServiceInfo& one) { return ObjectKey{one.namespace_, one.name}; }));
+  EXPECT_EQ(all.front().traffic.connections, 7U);
+  EXPECT_LE(backend_.most_at_once, 100U) << "the loop is not held up";
+  EXPECT_EQ(ask("/v1/services?namespace=a").size(), 500U);
+  EXPECT_EQ(ask("/v1/services?service=b/1").size(), 1U);
+  EXPECT_EQ(get(path_, "/v1/services?service=b/0").error(),
+            Error(Code::kNotFound, "no Service b/0"));
+}
+
+TEST_F(ServerTest, AReaderOfServicesMayLeaveBeforeTheCount) {
+  start();
+  {
+    const Fd reader = connect_raw();
+    const std::string request = "GET /v1/services HTTP/1.1\r\n\r\n";
+    ASSERT_GT(write(reader.get(), request.data(), request.size()), 0);
+    EXPECT_TRUE(eventually([&] {
+      bool asked = false;
+      on_loop([&] { asked = static_cast<bool>(backend_.on_use); });
+      return asked;
+    }));
+  }
+  EXPECT_TRUE(get(path_, "/v1/version"));
+  on_loop([&] { backend_.on_use({}); });
   EXPECT_TRUE(get(path_, "/v1/version"));
 }
 

@@ -1,30 +1,12 @@
 // Status, EndpointInfo and Version as JSON, each struct's fields listed once for both ways.
 
-#include <nlohmann/json.hpp>
-
+#include "api/json_fields.h"
 #include "api/status.h"
 
 namespace weir::api {
 
-using nlohmann::ordered_json;
-
-namespace {
-
-// One visitor writes, one reads; `fields` lists name and member for both.
-struct Writer {
-  ordered_json& json;
-  template <typename T>
-  void operator()(const char* name, const T& value) const;
-};
-
-struct Reader {
-  const ordered_json& json;
-  template <typename T>
-  void operator()(const char* name, T& value) const;
-};
-
 void fields(auto& self, const auto& visit)
-  requires std::is_same_v<std::remove_cvref_t<decltype(self)>, Device>
+  requires by_fields::Is<decltype(self), Device>
 {
   visit("name", self.name);
   visit("ifindex", self.ifindex);
@@ -33,7 +15,7 @@ void fields(auto& self, const auto& visit)
 }
 
 void fields(auto& self, const auto& visit)
-  requires std::is_same_v<std::remove_cvref_t<decltype(self)>, Pool>
+  requires by_fields::Is<decltype(self), Pool>
 {
   visit("cidr", self.cidr);
   visit("size", self.size);
@@ -42,7 +24,7 @@ void fields(auto& self, const auto& visit)
 }
 
 void fields(auto& self, const auto& visit)
-  requires std::is_same_v<std::remove_cvref_t<decltype(self)>, MapStatus>
+  requires by_fields::Is<decltype(self), MapStatus>
 {
   visit("name", self.name);
   visit("entries", self.entries);
@@ -50,14 +32,14 @@ void fields(auto& self, const auto& visit)
 }
 
 void fields(auto& self, const auto& visit)
-  requires std::is_same_v<std::remove_cvref_t<decltype(self)>, DropTotal>
+  requires by_fields::Is<decltype(self), DropTotal>
 {
   visit("reason", self.reason);
   visit("packets", self.packets);
 }
 
 void fields(auto& self, const auto& visit)
-  requires std::is_same_v<std::remove_cvref_t<decltype(self)>, HookTotals>
+  requires by_fields::Is<decltype(self), HookTotals>
 {
   visit("hook", self.hook);
   visit("packets_in", self.packets_in);
@@ -68,7 +50,7 @@ void fields(auto& self, const auto& visit)
 }
 
 void fields(auto& self, const auto& visit)
-  requires std::is_same_v<std::remove_cvref_t<decltype(self)>, Status>
+  requires by_fields::Is<decltype(self), Status>
 {
   visit("node", self.node);
   visit("version", self.version);
@@ -90,7 +72,7 @@ void fields(auto& self, const auto& visit)
 }
 
 void fields(auto& self, const auto& visit)
-  requires std::is_same_v<std::remove_cvref_t<decltype(self)>, EndpointInfo>
+  requires by_fields::Is<decltype(self), EndpointInfo>
 {
   visit("namespace", self.namespace_);
   visit("pod", self.pod);
@@ -104,83 +86,17 @@ void fields(auto& self, const auto& visit)
 }
 
 void fields(auto& self, const auto& visit)
-  requires std::is_same_v<std::remove_cvref_t<decltype(self)>, Version>
+  requires by_fields::Is<decltype(self), Version>
 {
   visit("version", self.version);
   visit("build_id", self.build_id);
   visit("node", self.node);
 }
 
-template <typename T>
-concept Struct = requires(T& value, Writer writer) { fields(value, writer); };
-
-template <typename T>
-ordered_json write(const T& value) {
-  ordered_json json = ordered_json::object();
-  fields(value, Writer{json});
-  return json;
-}
-
-template <typename T>
-ordered_json write(const std::vector<T>& values) {
-  ordered_json json = ordered_json::array();
-  for (const T& value : values) {
-    if constexpr (Struct<T>) {
-      json.push_back(write(value));
-    } else {
-      json.push_back(value);
-    }
-  }
-  return json;
-}
-
-template <typename T>
-struct IsStructList : std::false_type {};
-template <Struct T>
-struct IsStructList<std::vector<T>> : std::true_type {};
-
-template <typename T>
-void read(const ordered_json& json, T& value) {
-  if constexpr (Struct<T>) {
-    fields(value, Reader{json});
-  } else if constexpr (IsStructList<T>::value) {
-    for (const ordered_json& one : json) read(one, value.emplace_back());
-  } else {
-    json.get_to(value);
-  }
-}
-
-template <typename T>
-void Writer::operator()(const char* name, const T& value) const {
-  if constexpr (IsStructList<T>::value) {
-    json[name] = write(value);
-  } else {
-    json[name] = value;
-  }
-}
-
-template <typename T>
-void Reader::operator()(const char* name, T& value) const {
-  read(json.at(name), value);
-}
-
-// Texts of our own may hold any byte (names of links): what is not UTF-8 is replaced.
-std::string dump(const ordered_json& json) {
-  return json.dump(-1, ' ', false, ordered_json::error_handler_t::replace);
-}
-
-template <typename T>
-Result<T> parse(std::string_view text, const char* what) {
-  try {
-    T value;
-    read(ordered_json::parse(text), value);
-    return value;
-  } catch (const ordered_json::exception& error) {
-    return Error(Code::kInvalid, error.what()).within(what);
-  }
-}
-
-}  // namespace
+using by_fields::dump;
+using by_fields::ordered_json;
+using by_fields::parse;
+using by_fields::write;
 
 std::string to_json(const Status& status) { return dump(write(status)); }
 std::string to_json(const std::vector<EndpointInfo>& endpoints) { return dump(write(endpoints)); }

@@ -31,10 +31,10 @@ std::string_view name_kind(NameKind kind);  // "pod", "node", "service", ...
 // Who is behind an address. Fields that do not apply are empty.
 struct Name {
   NameKind kind = NameKind::kOutside;
-  std::string namespace_;
-  std::string pod;
-  std::string workload;
-  std::string node;  // where the pod runs, the node itself, or whose pod range it is
+  std::string namespace_ = {};
+  std::string pod = {};
+  std::string workload = {};
+  std::string node = {};  // where the pod runs, the node itself, or whose pod range it is
   std::string service = {};
 
   friend bool operator==(const Name&, const Name&) = default;
