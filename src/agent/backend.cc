@@ -150,7 +150,7 @@ std::string Agent::metrics() {
   for (const MapUse& map : plane_->map_use(connections_)) {
     totals.maps.push_back({map.name, map.entries, map.capacity});
   }
-  return metrics_text(totals, flows_.counts());
+  return metrics_text(totals, flows_.counts(), flows_.services());
 }
 
 Result<std::unique_ptr<api::Capture>> Agent::start_capture(const weir_capture_filter& filter,

@@ -187,8 +187,8 @@ HttpAnswer HealthServers::answer_proxy(std::string_view path) {
   if (!healthz && path != "/livez") return not_found();
   const bool alive = healthy();
   const bool good = alive && !(healthz && node_leaving_);
-  std::uint64_t& count = healthz ? (good ? counts_.healthz_200 : counts_.healthz_503)
-                                 : (good ? counts_.livez_200 : counts_.livez_503);
+  std::uint64_t& count = healthz ? (good ? answers_.healthz_200 : answers_.healthz_503)
+                                 : (good ? answers_.livez_200 : answers_.livez_503);
   ++count;
   const auto now = clock_();
   const std::string written = time_text(last_written_);

@@ -11,6 +11,7 @@
 
 #include "agent/http_port.h"
 #include "compile/service_tracker.h"
+#include "observe/totals.h"
 
 namespace boost::asio {
 class io_context;
@@ -49,11 +50,7 @@ class HealthServers {
   std::optional<std::string> trouble(const ObjectKey& service) const;
   std::uint16_t proxy_port() const;
 
-  // For kube-proxy's counters: answers given, by code.
-  struct Counts {
-    std::uint64_t healthz_200 = 0, healthz_503 = 0, livez_200 = 0, livez_503 = 0;
-  };
-  const Counts& counts() const { return counts_; }
+  const HealthAnswers& answers() const { return answers_; }
 
  private:
   struct Port {
@@ -86,7 +83,7 @@ class HealthServers {
   bool node_leaving_ = false;
   std::chrono::system_clock::time_point last_written_{};
   std::optional<std::chrono::system_clock::time_point> queued_since_;
-  Counts counts_;
+  HealthAnswers answers_;
   std::unique_ptr<Retry> retry_;
 };
 

@@ -231,8 +231,8 @@ TEST_F(HealthTest, ALeavingNodeIsNotEligibleButAlive) {
   EXPECT_THAT(healthz, HasSubstr(R"("nodeEligible":false,"healthy":true)"));
   EXPECT_THAT(ask(servers_.proxy_port(), "/livez"), HasSubstr("200 OK"));
   EXPECT_THAT(ask(service), HasSubstr("200 OK"));
-  EXPECT_EQ(servers_.counts().healthz_503, 1U);
-  EXPECT_EQ(servers_.counts().livez_200, 1U);
+  EXPECT_EQ(servers_.answers().healthz_503, 1U);
+  EXPECT_EQ(servers_.answers().livez_200, 1U);
   servers_.update({{{"shop", "cart"}, service, 1}}, false);
   EXPECT_THAT(ask(servers_.proxy_port(), "/healthz"), HasSubstr("200 OK"));
 }

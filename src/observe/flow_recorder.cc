@@ -65,6 +65,7 @@ void FlowRecorder::on_event(std::span<const std::byte> event) {
   name_sender(*flow);
   name_service(*flow);
   count(*flow);
+  services_counted_.add(*flow);
   for (const auto& weak : subscribers_) {
     const auto subscriber = weak.lock();  // holds it: a listener may end its own subscription
     if (subscriber && subscriber->filter.matches(*flow)) subscriber->listener(*flow);

@@ -11,6 +11,7 @@
 
 #include "observe/flow.h"
 #include "observe/flow_filter.h"
+#include "observe/service_counters.h"
 #include "observe/wall_clock.h"
 
 namespace weir {
@@ -56,6 +57,7 @@ class FlowRecorder {
   void last(std::size_t count, const FlowFilter& filter, const Listener& listener) const;
 
   const FlowCounts& counts() const { return counts_; }
+  ServiceCounters& services() { return services_counted_; }
   std::shared_ptr<const Name> name(const Address& address);
 
  private:
@@ -80,6 +82,7 @@ class FlowRecorder {
   std::unordered_map<std::uint32_t, NamedService> services_;  // by service_id
   std::vector<std::weak_ptr<Subscriber>> subscribers_;
   FlowCounts counts_;
+  ServiceCounters services_counted_;
 };
 
 class FlowRecorder::Subscription {

@@ -7,6 +7,7 @@
 #include <prometheus/metric_family.h>
 #include <prometheus/text_serializer.h>
 
+#include <limits>
 #include <utility>
 #include <vector>
 
@@ -131,9 +132,82 @@ void add_maps(std::vector<MetricFamily>& out, const Totals& totals) {
   out.push_back(std::move(capacity));
 }
 
+Labels labels_of(const ObjectKey& service) {
+  return {{"namespace", service.namespace_}, {"service", service.name}};
+}
+
+// The classes that are told: each third one is left out.
+ClientMetric answers_of(const ServiceCounts& counts, const ObjectKey& service) {
+  ClientMetric metric;
+  metric.label = labels_of(service);
+  std::uint64_t below = 0;
+  for (std::size_t i = 0; i < ServiceCounts::kAnswerNs.size(); ++i) {
+    below += counts.answers[i];
+    const bool left_out = i % 3 == 2;
+    if (left_out) continue;
+    metric.histogram.bucket.push_back(
+        {below, static_cast<double>(ServiceCounts::kAnswerNs[i]) / 1e9});
+  }
+  metric.histogram.sample_count = counts.answered();
+  metric.histogram.sample_sum = static_cast<double>(counts.answers_ns) / 1e9;
+  metric.histogram.bucket.push_back(
+      {metric.histogram.sample_count, std::numeric_limits<double>::infinity()});
+  return metric;
+}
+
+// Only Services that had traffic; the many beyond the bound are one without a name.
+void add_services(std::vector<MetricFamily>& out, const ServiceCounters& counters) {
+  auto connections = family("weir_service_connections_total",
+                            "Connections to a Service that are over.", MetricType::Counter);
+  auto packets =
+      family("weir_service_packets_total", "Their packets by direction.", MetricType::Counter);
+  auto bytes = family("weir_service_bytes_total", "Their bytes by direction.", MetricType::Counter);
+  auto drops = family("weir_service_drops_total", "Drop events of packets to a Service.",
+                      MetricType::Counter);
+  auto answers = family("weir_service_answer_seconds", "Time to a backend's first packet.",
+                        MetricType::Histogram);
+  const auto tell = [&](const ObjectKey& service, const ServiceCounts& counts) {
+    const auto with = [&](const char* name, const char* value) {
+      Labels labels = labels_of(service);
+      labels.push_back({name, value});
+      return labels;
+    };
+    add(connections, counts.connections - counts.unanswered, with("answered", "true"));
+    add(connections, counts.unanswered, with("answered", "false"));
+    for (const std::size_t side : {0U, 1U}) {
+      add(packets, counts.packets[side], with("direction", side == 0 ? "in" : "out"));
+      add(bytes, counts.bytes[side], with("direction", side == 0 ? "in" : "out"));
+    }
+    add(drops, counts.drops, labels_of(service));
+    answers.metric.push_back(answers_of(counts, service));
+  };
+  for (const auto& [service, counts] : counters.services()) tell(service, counts);
+  if (counters.others().connections + counters.others().drops > 0) {
+    tell(ObjectKey{}, counters.others());
+  }
+  for (auto* one : {&connections, &packets, &bytes, &drops, &answers}) {
+    out.push_back(std::move(*one));
+  }
+}
+
+// kube-proxy's own names.
+void add_health(std::vector<MetricFamily>& out, const HealthAnswers& health) {
+  auto healthz =
+      family("kubeproxy_proxy_healthz_total", "Answers of /healthz by code.", MetricType::Counter);
+  auto livez =
+      family("kubeproxy_proxy_livez_total", "Answers of /livez by code.", MetricType::Counter);
+  add(healthz, health.healthz_200, {{"code", "200"}});
+  add(healthz, health.healthz_503, {{"code", "503"}});
+  add(livez, health.livez_200, {{"code", "200"}});
+  add(livez, health.livez_503, {{"code", "503"}});
+  out.push_back(std::move(healthz));
+  out.push_back(std::move(livez));
+}
+
 class Families : public prometheus::Collectable {
  public:
-  Families(const Totals& totals, const FlowCounts& counts) : totals_(totals), counts_(counts) {}
+  Families(const Totals& totals, const FlowCounts& counts, const ServiceCounters& services)
+      : totals_(totals), counts_(counts), services_(services) {}
 
   std::vector<MetricFamily> Collect() const override {
     std::vector<MetricFamily> out;
@@ -141,6 +215,8 @@ class Families : public prometheus::Collectable {
     add_drops(out, totals_, counts_);
     add_events(out, totals_, counts_);
     add_maps(out, totals_);
+    add_services(out, services_);
+    add_health(out, totals_.health);
     std::erase_if(out, [](const MetricFamily& one) { return one.metric.empty(); });
     return out;
   }
@@ -148,12 +224,14 @@ class Families : public prometheus::Collectable {
  private:
   const Totals& totals_;
   const FlowCounts& counts_;
+  const ServiceCounters& services_;
 };
 
 }  // namespace
 
-std::string metrics_text(const Totals& totals, const FlowCounts& counts) {
-  return prometheus::TextSerializer().Serialize(Families(totals, counts).Collect());
+std::string metrics_text(const Totals& totals, const FlowCounts& counts,
+                         const ServiceCounters& services) {
+  return prometheus::TextSerializer().Serialize(Families(totals, counts, services).Collect());
 }
 
 }  // namespace weir

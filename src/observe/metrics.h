@@ -7,7 +7,9 @@
 
 namespace weir {
 
-// Prometheus text format 0.0.4. The series are bounded by hooks, reasons and maps.
-std::string metrics_text(const Totals& totals, const FlowCounts& counts);
+// Prometheus text format 0.0.4. The series are bounded by hooks, reasons, maps and
+// ServiceCounters::kMost.
+std::string metrics_text(const Totals& totals, const FlowCounts& counts,
+                         const ServiceCounters& services);
 
 }  // namespace weir

@@ -22,7 +22,7 @@ TEST(MetricsText, TellsTotalsDropsLossAndFill) {
   FlowRecorder recorder(fixture::name_of);
   recorder.on_event(
       fixture::bytes(fixture::event({.type = WEIR_EVENT_DROP, .reason = WEIR_DROP_SPOOFED})));
-  const std::string text = metrics_text(totals, recorder.counts());
+  const std::string text = metrics_text(totals, recorder.counts(), recorder.services());
   for (const char* wanted : {
            "# TYPE weir_packets_total counter",
            "weir_packets_total{hook=\"from_pod\",outcome=\"in\"} 10\n",
@@ -38,6 +38,36 @@ TEST(MetricsText, TellsTotalsDropsLossAndFill) {
     EXPECT_THAT(text, HasSubstr(wanted));
   }
   EXPECT_THAT(text, Not(HasSubstr("NO_ROUTE")));
+}
+
+TEST(MetricsText, ServicesThatHadTraffic) {
+  const ServiceName payment{"shop", "payment", "http"};
+  FlowRecorder recorder(fixture::name_of, 1, fixture::clock(), {}, [&](const Flow& flow) {
+    return flow.service_id == 3 ? &payment : nullptr;
+  });
+  weir_event raw = fixture::service_event({.type = WEIR_EVENT_ESTABLISHED});
+  raw.duration_ns = 300'000;
+  recorder.on_event(fixture::bytes(raw));
+  raw.type = WEIR_EVENT_ENDED;
+  raw.flags = WEIR_EVENT_REPLIED;
+  raw.bytes[1] = 4096;
+  recorder.on_event(fixture::bytes(raw));
+  Totals totals;
+  totals.health.healthz_503 = 2;
+  const std::string text = metrics_text(totals, recorder.counts(), recorder.services());
+  const std::string of = "{namespace=\"shop\",service=\"payment\"";
+  for (const std::string& wanted : {
+           "weir_service_connections_total" + of + ",answered=\"true\"} 1\n",
+           "weir_service_bytes_total" + of + ",direction=\"out\"} 4096\n",
+           "weir_service_answer_seconds_count" + of + "} 1\n",
+           "weir_service_answer_seconds_sum" + of + "} 0.0003",
+           "weir_service_answer_seconds_bucket" + of + ",le=\"0.0001\"} 0\n",
+           "weir_service_answer_seconds_bucket" + of + ",le=\"0.0005\"} 1\n",
+           "weir_service_answer_seconds_bucket" + of + ",le=\"+Inf\"} 1\n",
+           std::string("kubeproxy_proxy_healthz_total{code=\"503\"} 2\n"),
+       }) {
+    EXPECT_THAT(text, HasSubstr(wanted));
+  }
 }
 
 }  // namespace

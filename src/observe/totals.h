@@ -16,11 +16,20 @@ struct MapFill {
   std::uint64_t capacity = 0;
 };
 
-// What the kernel counted, summed over CPUs.
+// Answers of the node's health check server, by code.
+struct HealthAnswers {
+  std::uint64_t healthz_200 = 0;
+  std::uint64_t healthz_503 = 0;
+  std::uint64_t livez_200 = 0;
+  std::uint64_t livez_503 = 0;
+};
+
+// What the kernel counted, summed over CPUs, and the agent.
 struct Totals {
   std::array<weir_metric, WEIR_METRICS> metrics{};  // WEIR_METRIC_INDEX(hook, outcome)
   std::array<std::uint64_t, WEIR_EVENTS> lost{};    // by enum weir_event_type
   std::vector<MapFill> maps;
+  HealthAnswers health;
 };
 
 }  // namespace weir
