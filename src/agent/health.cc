@@ -91,7 +91,7 @@ void HealthServers::update(const std::vector<ServiceTracker::Health>& services, 
   for (const auto& one : sorted) {
     const auto [it, is_first] = wanted.try_emplace(one.port, one);
     if (!is_first) {
-      clashes_[one.service] = {one.port, it->second.service};
+      clashes_[one.service] = {one, it->second.service};
     }
   }
   std::erase_if(ports_, [&](const auto& kept) { return !wanted.contains(kept.first); });
@@ -136,12 +136,12 @@ void HealthServers::open_proxy() {
   if (server) proxy_ = std::move(*server);
 }
 
-std::optional<std::string> HealthServers::trouble(const ObjectKey& service) const {
+std::optional<HealthServers::Told> HealthServers::told(const ObjectKey& service) const {
   if (const auto clash = clashes_.find(service); clash != clashes_.end()) {
-    return clash_text(clash->second.holder);
+    return Told{clash->second.told, clash_text(clash->second.holder)};
   }
   for (const auto& [number, port] : ports_) {
-    if (port.told.service == service) return port.trouble;
+    if (port.told.service == service) return Told{port.told, port.trouble};
   }
   return std::nullopt;
 }
@@ -155,7 +155,8 @@ std::vector<std::string> HealthServers::warnings() const {
   for (const auto& [number, port] : ports_) {
     if (!port.server) tell(port.told.service, number, port.trouble);
   }
-  for (const auto& [service, clash] : clashes_) tell(service, clash.port, clash_text(clash.holder));
+  for (const auto& [service, clash] : clashes_)
+    tell(service, clash.told.port, clash_text(clash.holder));
   if (!proxy_) {
     all.push_back(fmt::format("port {} (/healthz, /livez) is not served: {}", wanted_proxy_port_,
                               proxy_trouble_));

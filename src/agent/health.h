@@ -46,8 +46,13 @@ class HealthServers {
 
   // Ports that are not served, one sentence each, sorted.
   std::vector<std::string> warnings() const;
-  // Of a Service: empty when its port is served, else why not. Nothing: it has no such port.
-  std::optional<std::string> trouble(const ObjectKey& service) const;
+  // What a Service's port tells. trouble: why it is not served; "": it is.
+  struct Told {
+    ServiceTracker::Health health;
+    std::string trouble;
+  };
+  // Nothing: the Service has no such port.
+  std::optional<Told> told(const ObjectKey& service) const;
   std::uint16_t proxy_port() const;
 
   const HealthAnswers& answers() const { return answers_; }
@@ -60,7 +65,7 @@ class HealthServers {
   };
   // The port is another Service's.
   struct Clash {
-    std::uint16_t port = 0;
+    ServiceTracker::Health told;
     ObjectKey holder;
   };
   class Retry;

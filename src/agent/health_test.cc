@@ -111,7 +111,7 @@ TEST_F(HealthTest, AnswersLikeKubeProxy) {
                                 "\t\"localEndpoints\": 2,\n"
                                 "\t\"serviceProxyHealthy\": true\n"
                                 "}"));
-  EXPECT_EQ(servers_.trouble({"shop", "cart"}), "");
+  EXPECT_EQ(servers_.told({"shop", "cart"})->trouble, "");
 }
 
 TEST_F(HealthTest, ServesBothFamiliesAndAnyPath) {
@@ -163,7 +163,7 @@ TEST_F(HealthTest, APortClosesWithItsServiceAndMovesToAnother) {
   EXPECT_THAT(ask(port), HasSubstr("\"other\""));
   servers_.update({}, false);
   EXPECT_EQ(ask(port), "");
-  EXPECT_EQ(servers_.trouble({"shop", "other"}), std::nullopt);
+  EXPECT_FALSE(servers_.told({"shop", "other"}));
 }
 
 TEST_F(HealthTest, ATakenPortIsToldOfAndTheRestServed) {
@@ -173,7 +173,8 @@ TEST_F(HealthTest, ATakenPortIsToldOfAndTheRestServed) {
   EXPECT_THAT(servers_.warnings(),
               ElementsAre("Service shop/cart: health check port " + std::to_string(held.port) +
                           " is not served: Address already in use"));
-  EXPECT_EQ(servers_.trouble({"shop", "cart"}), "Address already in use");
+  EXPECT_EQ(servers_.told({"shop", "cart"})->trouble, "Address already in use");
+  EXPECT_EQ(servers_.told({"shop", "web"})->health.local_endpoints, 1U);
   EXPECT_THAT(ask(port), HasSubstr("200 OK"));
 }
 

@@ -294,6 +294,11 @@ std::vector<std::string> ServiceTracker::conflicts() const {
   return out;
 }
 
+std::vector<std::string> ServiceTracker::complaints(const ObjectKey& service) const {
+  const auto found = complaints_.find(service);
+  return found == complaints_.end() ? std::vector<std::string>() : found->second;
+}
+
 std::vector<ServiceTracker::Health> ServiceTracker::health() const {
   std::vector<Health> out;
   for (const Service* service : health_checked_) {

@@ -42,6 +42,11 @@ class ServiceTracker {
   // Contradictions among all objects, and what cannot be served as written; sorted. As of take().
   std::vector<std::string> conflicts() const;
 
+  // Those about one Service, as of take().
+  std::vector<std::string> complaints(const ObjectKey& service) const;
+  // Why the Service is not to be had at a place that it wants, one sentence; empty: it is.
+  std::string refusal(const Service& service, const Claim& claim) const;
+
   // Services with traffic policy Local (external) and a health check port: how many ready endpoints
   // are on this node.
   struct Health {
@@ -85,7 +90,6 @@ class ServiceTracker {
 
   void compile(const Service& service, ServiceChanges& out);
   void compile(const Pod& pod, ServiceChanges& out);
-  std::string refusal(const Service& service, const Claim& claim) const;
 
   Store& store_;
   ServiceContext context_;

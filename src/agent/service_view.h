@@ -1,0 +1,52 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "agent/health.h"
+#include "api/services.h"
+#include "compile/service_tracker.h"
+#include "observe/service_counters.h"
+#include "state/store.h"
+
+namespace weir {
+
+// Services as a person wants to see them: each frontend, each backend, and why one is not used.
+// Asks the same code that decides.
+class ServiceView {
+ public:
+  // Id of a Service port in the kernel's tables; 0: it is not there.
+  using IdOf = std::function<std::uint32_t(const ServicePortKey&)>;
+
+  // All live as long.
+  ServiceView(const Store& store, const ServiceTracker& tracker, const HealthServers& health,
+              const ServiceCounters& counters, IdOf id_of)
+      : store_(store),
+        tracker_(tracker),
+        health_(health),
+        counters_(counters),
+        id_of_(std::move(id_of)) {}
+
+  // See api::Backend.
+  std::vector<api::ServiceInfo> list(const ObjectKey& after, std::size_t most,
+                                     const api::ServiceUse& use) const;
+  Result<api::ServiceInfo> one(const ObjectKey& key, const api::ServiceUse& use) const;
+
+ private:
+  api::ServiceInfo describe(const Service& service, const api::ServiceUse& use) const;
+  api::ServicePortInfo describe_port(const Service& service, std::uint16_t index, Family family,
+                                     const api::ServiceUse& use) const;
+  std::vector<api::ServiceFrontendInfo> frontends(const Service& service, std::uint16_t index,
+                                                  Family family) const;
+  api::ServiceHealthInfo health_of(const Service& service) const;
+
+  const Store& store_;
+  const ServiceTracker& tracker_;
+  const HealthServers& health_;
+  const ServiceCounters& counters_;
+  IdOf id_of_;
+};
+
+}  // namespace weir
