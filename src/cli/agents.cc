@@ -92,10 +92,11 @@ int fail(const Error& error) {
 }
 
 Result<void> ask_each(const std::vector<Agent>& agents, const std::string& target,
-                      const std::function<Result<void>(const std::string& body)>& take) {
+                      const std::function<Result<void>(const std::string& body)>& take,
+                      std::chrono::milliseconds patience) {
   std::vector<Error> errors;
   for (const Agent& agent : agents) {
-    auto body = api::get(agent.socket, target);
+    auto body = api::get(agent.socket, target, patience);
     if (body) {
       WEIR_TRY(take(*body));
     } else {

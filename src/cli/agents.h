@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <string>
 #include <vector>
@@ -37,6 +38,7 @@ int fail(const Error& error);
 // Asks each agent; calls `take` with each answer. Agents that do not answer are told of on stderr;
 // when none answers: the error.
 Result<void> ask_each(const std::vector<Agent>& agents, const std::string& target,
-                      const std::function<Result<void>(const std::string& body)>& take);
+                      const std::function<Result<void>(const std::string& body)>& take,
+                      std::chrono::milliseconds patience = std::chrono::seconds(5));
 
 }  // namespace weir::cli

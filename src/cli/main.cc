@@ -14,6 +14,7 @@ int main(int argc, char** argv) {
   add_local_hidden(program);
   add_status(program);
   add_endpoints(program);
+  add_services(program);
   add_monitor(program);
   add_capture(program);
   add_version(program);

@@ -16,6 +16,7 @@ void add_local_hidden(Program& program);
 
 void add_status(Program& program);
 void add_endpoints(Program& program);
+void add_services(Program& program);
 void add_monitor(Program& program);
 void add_capture(Program& program);
 void add_version(Program& program);
