@@ -10,5 +10,7 @@ struct weir_sweep {
   __u32 unreplied_s;   /* not TCP, one-sided */
   __u32 one_answer_s;  /* not TCP, one packet each way: a question and its answer */
   __u32 stream_s;      /* not TCP, more than that */
+  /* 1: nothing ends; instead each connection through a Service that is not over is told, as NEW. */
+  __u32 tell_services;
 };
-WEIR_LAYOUT(weir_sweep, 24);
+WEIR_LAYOUT(weir_sweep, 28);

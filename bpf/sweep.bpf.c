@@ -73,6 +73,17 @@ static __always_inline bool sweep_claim(struct weir_ct* ct, struct weir_ct* peer
   return true;
 }
 
+/* A connection of a Service, by its books. */
+static __always_inline void tell_service(struct seq_file* seq, const struct weir_ct_key* key,
+                                         const struct weir_ct* ct) {
+  const __u32 flags = READ_ONCE(ct->flags);
+  if (!ct->service || (flags & (WEIR_CT_NAT_REPLY | WEIR_CT_CLOSED))) return;
+  if (READ_ONCE(ct->state) == WEIR_CT_DEAD) return;
+  struct weir_event event = {.type = WEIR_EVENT_NEW};
+  event_fill_ct(&event, key, ct);
+  bpf_seq_write(seq, &event, sizeof(event)); /* buffer full: the kernel comes back for this entry */
+}
+
 SEC("iter/bpf_map_elem")
 int sweep(struct bpf_iter__bpf_map_elem* ctx) {
   const __u32 zero = 0;
@@ -82,6 +93,10 @@ int sweep(struct bpf_iter__bpf_map_elem* ctx) {
   struct weir_ct_key key = *found;
   struct weir_ct* ct = ct_lookup(&key);
   if (!ct) return 0;
+  if (limits->tell_services) {
+    tell_service(ctx->meta->seq, &key, ct);
+    return 0;
+  }
   struct weir_ct* peer = NULL;
   struct weir_ct_key peer_key = ct->peer;
   if (ct->flags & (WEIR_CT_NAT | WEIR_CT_NAT_REPLY)) peer = ct_lookup(&peer_key);

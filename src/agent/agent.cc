@@ -47,7 +47,15 @@ Agent::Agent(AgentOptions options)
     : options_(std::move(options)),
       flows_([this](const Address& address) -> const Name& { return names_.find(address); },
              FlowRecorder::kHistory, WallClock(),
-             [this](std::uint32_t ifindex) { return pod_behind(ifindex); }) {}
+             [this](std::uint32_t ifindex) { return pod_behind(ifindex); },
+             [this](const Flow& flow) { return service_of(flow); }) {}
+
+// What the packet path does not say, for drops and at another node, the address does.
+std::optional<ServiceName> Agent::service_of(const Flow& flow) const {
+  if (flow.destination.name->kind == NameKind::kPod) return std::nullopt;
+  const auto protocol = static_cast<Protocol>(flow.protocol);
+  return names_.find_service(flow.destination.address, flow.destination.port, protocol);
+}
 
 const Name* Agent::pod_behind(std::uint32_t ifindex) const {
   for (const auto& [handle, endpoint] : store_.snapshot().endpoints) {

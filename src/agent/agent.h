@@ -15,6 +15,7 @@
 #include "agent/gone_pods.h"
 #include "agent/options.h"
 #include "agent/services.h"
+#include "agent/service_view.h"
 #include "agent/uplinks.h"
 #include "api/backend.h"
 #include "api/server.h"
@@ -60,6 +61,10 @@ class Agent final : public Sink, public EndpointSink, public api::Backend {
   api::Status status() override;
   std::vector<api::EndpointInfo> endpoints() override;
   FlowRecorder& flows() override { return flows_; }
+  void count_service_use(OnServiceUse done) override;
+  std::vector<api::ServiceInfo> services(const ObjectKey& after, std::size_t most,
+                                         const api::ServiceUse& use) override;
+  Result<api::ServiceInfo> service(const ObjectKey& key, const api::ServiceUse& use) override;
   std::string metrics() override;
   Result<std::unique_ptr<api::Capture>> start_capture(const weir_capture_filter& filter,
                                                       OnPacket on_packet) override;
@@ -85,6 +90,7 @@ class Agent final : public Sink, public EndpointSink, public api::Backend {
   void attach_sockets();
   void end_connections_to_gone();
   const Name* pod_behind(std::uint32_t ifindex) const;
+  std::optional<ServiceName> service_of(const Flow& flow) const;
   void check_ports();
 
   void watch_source();
@@ -119,6 +125,7 @@ class Agent final : public Sink, public EndpointSink, public api::Backend {
   std::optional<std::map<Cidr, NodeRoute>> kernel_routes_;  // as last set; none: to be set
   std::unique_ptr<Sandboxes> sandboxes_;
   std::unique_ptr<ServiceFlow> services_;  // none: services are off
+  std::unique_ptr<ServiceView> service_view_;  // none: services are off
   std::unique_ptr<CniServer> cni_;
   std::unique_ptr<api::Server> api_;
   std::unique_ptr<RingReader> events_;

@@ -1,8 +1,10 @@
 // What the agent tells of itself.
 #include <fmt/format.h>
+#include <spdlog/spdlog.h>
 #include <sys/utsname.h>
 
 #include <algorithm>
+#include <boost/asio/post.hpp>
 
 #include "agent/agent.h"
 #include "base/version.h"
@@ -151,6 +153,36 @@ std::string Agent::metrics() {
     totals.maps.push_back({map.name, map.entries, map.capacity});
   }
   return metrics_text(totals, flows_.counts(), flows_.services());
+}
+
+// By the sweep's iterator, on its thread.
+void Agent::count_service_use(OnServiceUse done) {
+  boost::asio::post(sweeper_, [this, done = std::move(done)] {
+    auto use = std::make_shared<api::ServiceUse>();
+    const auto counted = plane_->sweep(kTellServices, [&use](std::span<const std::byte> event) {
+      const auto flow = decode_event(event);
+      if (!flow) return;
+      const FlowEnd& backend = flow->backend.address.is_zero() ? flow->destination : flow->backend;
+      ++use->connections[{flow->service_id, backend.address, backend.port}];
+    });
+    boost::asio::post(loop_, [use, counted, done] {
+      if (!counted) spdlog::error("{}", counted.error().text());
+      done(std::move(*use));
+    });
+  });
+}
+
+std::vector<api::ServiceInfo> Agent::services(const ObjectKey& after, std::size_t most,
+                                              const api::ServiceUse& use) {
+  if (service_view_ == nullptr) return {};
+  return service_view_->list(after, most, use);
+}
+
+Result<api::ServiceInfo> Agent::service(const ObjectKey& key, const api::ServiceUse& use) {
+  if (service_view_ == nullptr) {
+    return Error(Code::kNotFound, "service: none is served, the setting services is off");
+  }
+  return service_view_->one(key, use);
 }
 
 Result<std::unique_ptr<api::Capture>> Agent::start_capture(const weir_capture_filter& filter,

@@ -18,6 +18,7 @@ inline constexpr weir_sweep kIdleLimits = {
     .unreplied_s = 30,
     .one_answer_s = 5,
     .stream_s = 180,
+    .tell_services = 0,
 };
 // For a full table: the dead and the unanswered first.
 inline constexpr weir_sweep kHurriedLimits = {
@@ -27,6 +28,18 @@ inline constexpr weir_sweep kHurriedLimits = {
     .unreplied_s = 2,
     .one_answer_s = 1,
     .stream_s = 60,
+    .tell_services = 0,
+};
+
+// Nothing ends: on_ended gets a NEW event for each connection through a Service that is not over.
+inline constexpr weir_sweep kTellServices = {
+    .tcp_s = 0,
+    .tcp_opening_s = 0,
+    .closed_s = 0,
+    .unreplied_s = 0,
+    .one_answer_s = 0,
+    .stream_s = 0,
+    .tell_services = 1,
 };
 
 // One pass over the connection table, in the kernel. on_ended gets a struct weir_event per

@@ -84,14 +84,14 @@ void FlowRecorder::name_sender(Flow& flow) const {
 
 // A destination that is a pod is the backend already: the socket chose it.
 void FlowRecorder::name_service(Flow& flow) {
-  const ServiceName* current = service_of_ ? service_of_(flow) : nullptr;
-  if (current == nullptr) return;
+  auto current = service_of_ ? service_of_(flow) : std::nullopt;
+  if (!current) return;
   if (services_.size() >= kMostNames) services_.clear();
   auto& kept = services_[flow.service_id];
   if (!kept.service || *kept.service != *current) {
-    kept.service = std::make_shared<const ServiceName>(*current);
     kept.name = std::make_shared<const Name>(Name{
         .kind = NameKind::kService, .namespace_ = current->namespace_, .service = current->name});
+    kept.service = std::make_shared<const ServiceName>(std::move(*current));
   }
   flow.service = kept.service;
   if (flow.destination.name->kind != NameKind::kPod) flow.destination.name = kept.name;

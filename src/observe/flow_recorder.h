@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <unordered_map>
@@ -36,8 +37,8 @@ class FlowRecorder {
   using NameOf = std::function<const Name&(const Address&)>;
   // Of the pod at the other end of a link of this node; null: no pod's.
   using LinkNameOf = std::function<const Name*(std::uint32_t ifindex)>;
-  // The Service port that the flow's source addressed, by service_id or destination; null: none.
-  using ServiceOf = std::function<const ServiceName*(const Flow&)>;
+  // The Service port that the flow's source addressed, by service_id or destination.
+  using ServiceOf = std::function<std::optional<ServiceName>(const Flow&)>;
   static constexpr std::size_t kHistory = 8192;
 
   explicit FlowRecorder(NameOf name_of, std::size_t history = kHistory, WallClock clock = {},

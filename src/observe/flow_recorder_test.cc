@@ -70,7 +70,7 @@ TEST(FlowRecorder, WhoSendsWithItsOwnAddressIsNamedOnce) {
 TEST(FlowRecorder, NamesTheServiceThatWasAddressed) {
   ServiceName payment{"shop", "payment", "http"};
   FlowRecorder recorder(fixture::name_of, 8, fixture::clock(), {}, [&](const Flow& flow) {
-    return flow.service_id == 3 ? &payment : nullptr;
+    return flow.service_id == 3 ? std::optional(payment) : std::nullopt;
   });
   for (const char* destination : {"10.96.3.4", "172.30.0.11", "10.244.1.7"}) {
     recorder.on_event(fixture::bytes(fixture::service_event({.destination = destination})));

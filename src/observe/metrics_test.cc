@@ -43,7 +43,7 @@ TEST(MetricsText, TellsTotalsDropsLossAndFill) {
 TEST(MetricsText, ServicesThatHadTraffic) {
   const ServiceName payment{"shop", "payment", "http"};
   FlowRecorder recorder(fixture::name_of, 1, fixture::clock(), {}, [&](const Flow& flow) {
-    return flow.service_id == 3 ? &payment : nullptr;
+    return flow.service_id == 3 ? std::optional(payment) : std::nullopt;
   });
   weir_event raw = fixture::service_event({.type = WEIR_EVENT_ESTABLISHED});
   raw.duration_ns = 300'000;

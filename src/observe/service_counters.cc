@@ -45,7 +45,7 @@ std::uint64_t ServiceCounts::median_answer_ns() const {
 }
 
 void ServiceCounters::add(const Flow& flow) {
-  if (!flow.service) return;
+  if (!flow.service || (flow.service_id == 0 && flow.type != FlowType::kDropped)) return;
   ServiceCounts& counts = counts_of(*flow.service);
   switch (flow.type) {
     case FlowType::kEstablished:

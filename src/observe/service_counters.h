@@ -39,7 +39,8 @@ class ServiceCounters {
 
   explicit ServiceCounters(std::size_t most = kMost) : most_(most) {}
 
-  // A flow that addressed no Service does not count.
+  // A flow that addressed no Service does not count, nor one that another node has translated
+  // (service_id 0): that one counts it.
   void add(const Flow& flow);
   // The Service is no more.
   void forget(const ObjectKey& service) { services_.erase(service); }

@@ -38,6 +38,9 @@ TEST(ServiceCounters, TotalsAreOfConnectionsThatAreOver) {
 TEST(ServiceCounters, FlowsToNoServiceDoNotCount) {
   ServiceCounters counters;
   counters.add(fixture::flow({.type = WEIR_EVENT_ENDED}));
+  Flow of_another_node = flow_to("cart", WEIR_EVENT_ENDED);
+  of_another_node.service_id = 0;
+  counters.add(of_another_node);
   EXPECT_TRUE(counters.services().empty());
   EXPECT_EQ(counters.of({"shop", "cart"}).connections, 0U);
 }

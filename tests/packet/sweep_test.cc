@@ -1,15 +1,18 @@
 // The end of connections: idle entries leave in two passes, with exact totals.
+#include "dataplane/sweep.h"
+
 #include <bpf/bpf.h>
 
 #include <map>
 
 #include "harness/bed.h"
+#include "harness/services.h"
 
 namespace weir {
 namespace {
 
 constexpr weir_sweep kNow{};  // every entry is idle
-constexpr weir_sweep kNever = {1 << 20, 1 << 20, 1 << 20, 1 << 20, 1 << 20, 1 << 20};
+constexpr weir_sweep kNever = {1 << 20, 1 << 20, 1 << 20, 1 << 20, 1 << 20, 1 << 20, 0};
 
 class Sweep : public PacketTest {
  protected:
@@ -59,6 +62,29 @@ TEST_P(Sweep, AfterTheEndATupleIsNew) {
   bed().sweep(kNow);
   bed().sweep(kNow);
   EXPECT_EQ(send(5000).events.at(0).type, WEIR_EVENT_NEW);
+}
+
+TEST_P(Sweep, TellsTheConnectionsOfServicesAndEndsNothing) {
+  TestServices services(bed());
+  const auto id =
+      services.add({.vip = cast().vip, .port = 80, .proto = 6, .backends = {{cast().pod_b, 8080}}});
+  const auto to_service = [&](std::uint16_t port, std::uint8_t flags) {
+    bed().from_pod(kLinkA, eth() / ip(cast().pod_a, cast().vip) / tcp(port, 80, flags));
+  };
+  to_service(40000, SYN);
+  to_service(40001, SYN);
+  to_service(40001, RST);  // is over
+  send(5000);              // addresses no Service
+  for (int pass = 0; pass < 3; ++pass) {
+    const auto told = bed().sweep(kTellServices);
+    ASSERT_EQ(told.size(), 1U);
+    EXPECT_EQ(told[0].type, WEIR_EVENT_NEW);
+    EXPECT_EQ(told[0].service, id);
+    EXPECT_EQ(from_abi(told[0].dst), cast().vip);
+    EXPECT_EQ(from_abi(told[0].to_addr), cast().pod_b);
+    EXPECT_EQ(ntohs(told[0].to_port), 8080);
+  }
+  EXPECT_EQ(entry(5000)->state, WEIR_CT_LIVE);
 }
 
 TEST_P(Sweep, TranslatedPairsLeaveTogetherAndAreToldOnce) {
