@@ -100,7 +100,7 @@ void Controller::reload() {
   problem_.clear();
   manifests_ = std::move(*manifests);
   revision_ = *revision;
-  desired_ = desired_pods(manifests_);
+  desired_ = make_desired(manifests_);
   write_objects();
   reconcile();
 }

@@ -41,12 +41,14 @@ class Controller {
   void publish_endpoints();
   void soon();
   void reconcile();
+  void look_again();
   void create(const DesiredPod& pod);
   void drop_gone();
   void limit_logs();
   void publish();
   ClusterStatus status() const;
   std::vector<Pod> pods() const;
+  ExistingPod existing(const PodRunner& runner) const;
   const NodeHandle* node(const std::string& name) const;
 
   Paths paths_;
@@ -57,7 +59,8 @@ class Controller {
   Manifests manifests_;
   std::uint64_t revision_ = 0;
   std::string problem_;
-  std::vector<DesiredPod> desired_;
+  Desired desired_;
+  std::uint64_t created_pods_ = 0;
   std::map<ObjectKey, std::string> unplaced_;   // why
   std::map<std::string, std::string> written_;  // objects of this controller: path -> content
   SliceWriter slices_;
@@ -67,6 +70,7 @@ class Controller {
   std::vector<std::unique_ptr<AgentRunner>> agents_;
   std::map<ObjectKey, std::unique_ptr<PodRunner>> pods_;
   Loop::Id soon_ = 0;
+  Loop::Id look_again_ = 0;
   Fd inotify_;
   Fd signals_;
 };

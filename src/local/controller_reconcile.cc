@@ -93,13 +93,22 @@ void Controller::drop_gone() {
   std::erase_if(pods_, [](const auto& entry) { return entry.second->gone(); });
 }
 
+ExistingPod Controller::existing(const PodRunner& runner) const {
+  const auto& pod = runner.pod();
+  ExistingPod result{pod.key(), pod.workload, runner.hash(),  runner.order(),
+                     pod.ready, false,        pod.terminating};
+  const std::chrono::seconds wait(desired_.min_ready_seconds(result));
+  result.available = pod.ready && Clock::now() >= runner.ready_since() + wait;
+  return result;
+}
+
 void Controller::reconcile() {
-  std::vector<ExistingPod> existing;
+  std::vector<ExistingPod> pods;
   for (const auto& [key, runner] : pods_) {
-    const auto& pod = runner->pod();
-    existing.push_back({key, pod.workload, runner->hash(), pod.ready, pod.terminating});
+    pods.push_back(existing(*runner));
+    if (pods.back().ready && !pods.back().available) look_again();
   }
-  const auto steps = next_steps(desired_, existing);
+  const auto steps = next_steps(desired_, pods);
   for (const auto& key : steps.remove) pods_.at(key)->stop();
   unplaced_.clear();
   for (const auto& pod : steps.create) create(pod);
@@ -107,11 +116,21 @@ void Controller::reconcile() {
   publish();
 }
 
+// Nobody tells when a pod has been ready for long enough.
+void Controller::look_again() {
+  if (look_again_ != 0) return;
+  look_again_ = loop_.after(std::chrono::milliseconds(100), [this] {
+    look_again_ = 0;
+    reconcile();
+  });
+}
+
 void Controller::create(const DesiredPod& pod) {
   std::vector<std::string> names;
   for (const auto& handle : nodes_) names.push_back(handle->node.name);
   std::vector<Placed> placed;
   for (const auto& [key, runner] : pods_) {
+    if (runner->pod().terminating) continue;
     placed.push_back({runner->pod().node, key.namespace_ + "/" + runner->pod().workload});
   }
   const auto& wish = pod.manifest.spec.node_name;
@@ -122,27 +141,38 @@ void Controller::create(const DesiredPod& pod) {
     return;
   }
   auto& runner = pods_[pod.key()];
-  runner = std::make_unique<PodRunner>(context_, *handle, pod.manifest, pod.workload, pod.hash);
+  runner = std::make_unique<PodRunner>(context_, *handle, pod, ++created_pods_);
   runner->begin();
 }
 
 ClusterStatus Controller::status() const {
-  ClusterStatus status{revision_, desired_.size(), problem_, {}, {}};
+  ClusterStatus status{revision_, desired_.count(), problem_, {}, {}};
   for (const auto& agent : agents_) {
     status.agents.push_back(
         {agent->node(), agent->pid(), agent->ready(), agent->restarts(), agent->problem()});
   }
   for (const auto& [key, runner] : pods_) {
     const auto& pod = runner->pod();
-    PodStatus entry{
-        key.namespace_,   key.name,        pod.node,           std::string(phase_name(pod.phase)),
-        pod.ready,        pod.terminating, runner->restarts(), {},
-        runner->problem()};
+    PodStatus entry;
+    entry.namespace_ = key.namespace_;
+    entry.name = key.name;
+    entry.node = pod.node;
+    entry.phase = phase_name(pod.phase);
+    entry.ready = pod.ready;
+    entry.terminating = pod.terminating;
+    entry.current = desired_.is_current(existing(*runner));
+    entry.restarts = runner->restarts();
+    entry.problem = runner->problem();
     for (const auto& address : pod.addresses) entry.addresses.push_back(address.to_string());
     status.pods.push_back(std::move(entry));
   }
   for (const auto& [key, why] : unplaced_) {
-    status.pods.push_back({key.namespace_, key.name, "", "Pending", false, false, 0, {}, why});
+    PodStatus entry;
+    entry.namespace_ = key.namespace_;
+    entry.name = key.name;
+    entry.phase = "Pending";
+    entry.problem = why;
+    status.pods.push_back(std::move(entry));
   }
   return status;
 }

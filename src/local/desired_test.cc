@@ -9,7 +9,8 @@
 namespace weir::local {
 namespace {
 
-DeploymentManifest deployment(std::uint32_t replicas, const std::string& image_arg) {
+Desired deployment(std::uint32_t replicas, const std::string& arg = "x",
+                   const RolloutStrategy& strategy = {}) {
   const auto yaml =
       "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: cart}\nspec:\n"
       "  replicas: " +
@@ -17,70 +18,212 @@ DeploymentManifest deployment(std::uint32_t replicas, const std::string& image_a
       "\n  selector: {matchLabels: {app: cart}}\n  template:\n"
       "    metadata: {labels: {app: cart}}\n    spec:\n"
       "      containers: [{name: c, args: ['" +
-      image_arg + "']}]\n";
-  const auto result = parse_manifests(yaml, "test.yaml");
+      arg + "']}]\n";
+  auto result = parse_manifests(yaml, "test.yaml");
   EXPECT_TRUE(result.ok()) << (result.ok() ? "" : result.errors.front());
-  return result.manifests.deployments.at(0);
+  result.manifests.deployments.at(0).strategy = strategy;
+  return make_desired(result.manifests);
 }
 
-std::vector<DesiredPod> desired(std::uint32_t replicas, const std::string& arg = "x") {
-  Manifests manifests;
-  manifests.deployments.push_back(deployment(replicas, arg));
-  return desired_pods(manifests);
-}
+// Plays the cluster: pods that are created become ready and available, those that are removed
+// terminate and go, one event at a time.
+class Play {
+ public:
+  explicit Play(Desired desired) : desired_(std::move(desired)) {}
 
-std::vector<ExistingPod> running(const std::vector<DesiredPod>& pods, bool ready = true) {
-  std::vector<ExistingPod> result;
-  for (const auto& pod : pods) result.push_back({pod.key(), pod.workload, pod.hash, ready, false});
-  return result;
+  void change(Desired desired) { desired_ = std::move(desired); }
+
+  Steps step() {
+    auto steps = next_steps(desired_, pods);
+    for (const auto& key : steps.remove) find(key).terminating = true;
+    for (const auto& pod : steps.create) {
+      pods.push_back({pod.key(), pod.workload, pod.hash, ++order_, false, false, false});
+    }
+    return steps;
+  }
+
+  void make_ready(bool all = true) {
+    for (auto& pod : pods) {
+      if (pod.terminating || pod.available) continue;
+      pod.ready = pod.available = true;
+      if (!all) return;
+    }
+  }
+
+  void end_terminating() {
+    std::erase_if(pods, [](const ExistingPod& pod) { return pod.terminating; });
+  }
+
+  void settle() {
+    while (true) {
+      const auto steps = step();
+      make_ready();
+      end_terminating();
+      if (steps.create.empty() && steps.remove.empty()) return;
+    }
+  }
+
+  std::size_t alive() const {
+    return static_cast<std::size_t>(std::ranges::count(pods, false, &ExistingPod::terminating));
+  }
+  std::size_t available() const {
+    return static_cast<std::size_t>(std::ranges::count_if(
+        pods, [](const ExistingPod& pod) { return pod.available && !pod.terminating; }));
+  }
+  bool is_current() const {
+    return std::ranges::all_of(pods,
+                               [this](const ExistingPod& pod) { return desired_.is_current(pod); });
+  }
+
+  std::vector<ExistingPod> pods;
+
+ private:
+  ExistingPod& find(const ObjectKey& key) {
+    return *std::ranges::find(pods, key, &ExistingPod::key);
+  }
+
+  Desired desired_;
+  std::uint64_t order_ = 0;
+};
+
+Play settled(std::uint32_t replicas, const std::string& arg = "old") {
+  Play cluster(deployment(replicas, arg));
+  cluster.settle();
+  EXPECT_EQ(cluster.pods.size(), replicas);
+  return cluster;
 }
 
 TEST(Desired, NamesOfADeploymentsPodsAreStable) {
-  const auto three = desired(3);
-  const auto two = desired(2);
+  const auto names = [](std::uint32_t replicas) {
+    std::vector<ObjectKey> keys;
+    for (const auto& pod : next_steps(deployment(replicas), {}).create) keys.push_back(pod.key());
+    return keys;
+  };
+  const auto three = names(3);
+  const auto two = names(2);
   ASSERT_EQ(three.size(), 3U);
-  EXPECT_EQ(three[0].key(), two[0].key());
-  EXPECT_EQ(three[1].key(), two[1].key());
-  EXPECT_NE(three[1].key(), three[2].key());
+  EXPECT_EQ(three[0], two[0]);
+  EXPECT_EQ(three[1], two[1]);
+  EXPECT_NE(three[1], three[2]);
+}
+
+TEST(Desired, ATerminatingPodsNameIsNotTaken) {
+  auto cluster = settled(1);
+  cluster.pods[0].terminating = true;
+  const auto steps = cluster.step();
+  ASSERT_EQ(steps.create.size(), 1U);
+  EXPECT_NE(steps.create[0].key(), cluster.pods[0].key);
 }
 
 TEST(Desired, NothingIsDoneWhenAllIsThere) {
-  const auto steps = next_steps(desired(3), running(desired(3)));
+  auto cluster = settled(3);
+  const auto steps = cluster.step();
   EXPECT_TRUE(steps.create.empty());
   EXPECT_TRUE(steps.remove.empty());
 }
 
-TEST(Desired, ScalingUpMakesWhatIsMissing) {
-  const auto steps = next_steps(desired(3), running(desired(1)));
-  EXPECT_EQ(steps.create.size(), 2U);
-  EXPECT_TRUE(steps.remove.empty());
+TEST(Desired, ScalingMakesWhatIsMissingAndRemovesTheRest) {
+  auto cluster = settled(1);
+  cluster.change(deployment(3, "old"));
+  EXPECT_EQ(cluster.step().create.size(), 2U);
+  cluster.make_ready();
+  cluster.pods[0].ready = cluster.pods[0].available = false;
+  cluster.change(deployment(1, "old"));
+  const auto steps = cluster.step();
+  ASSERT_EQ(steps.remove.size(), 2U);
+  EXPECT_EQ(steps.remove[0], cluster.pods[0].key) << "one that does not serve goes first";
+  EXPECT_EQ(steps.remove[1], cluster.pods[2].key) << "then the youngest";
+  cluster.change(deployment(0, "old"));
+  EXPECT_EQ(cluster.step().remove.size(), 1U);
 }
 
-TEST(Desired, ScalingDownWaitsForNobody) {
-  const auto steps = next_steps(desired(1), running(desired(3), false));
-  EXPECT_TRUE(steps.create.empty());
+// Pods become ready one by one; at each moment the strategy's bounds hold.
+TEST(Desired, ARollingUpdateStaysWithinItsBounds) {
+  const struct {
+    std::uint32_t replicas;
+    PodCount surge, unavailable;
+    std::size_t most, least;
+  } cases[] = {
+      {4, {25, true}, {25, true}, 5, 3},   {3, {25, true}, {25, true}, 4, 3},
+      {1, {25, true}, {25, true}, 2, 1},   {4, {0, false}, {1, false}, 4, 3},
+      {4, {2, false}, {0, false}, 6, 4},   {4, {100, true}, {0, false}, 8, 4},
+      {3, {0, false}, {100, true}, 3, 0},  {2, {0, false}, {0, false}, 2, 1},
+      {10, {3, false}, {20, true}, 13, 8},
+  };
+  for (const auto& one : cases) {
+    auto cluster = settled(one.replicas);
+    cluster.change(deployment(one.replicas, "new", {false, one.surge, one.unavailable}));
+    std::size_t most = 0;
+    std::size_t least = one.replicas;
+    for (int i = 0; i < 100; ++i) {
+      cluster.step();
+      most = std::max(most, cluster.alive());
+      least = std::min(least, cluster.available());
+      cluster.make_ready(false);
+      cluster.end_terminating();
+    }
+    EXPECT_LE(most, one.most) << one.replicas;
+    EXPECT_GE(least, one.least) << one.replicas;
+    EXPECT_TRUE(cluster.is_current());
+    EXPECT_EQ(cluster.pods.size(), one.replicas);
+  }
+}
+
+TEST(Desired, ReadinessGatesARollingUpdate) {
+  auto cluster = settled(4);
+  cluster.change(deployment(4, "new"));
+  for (int i = 0; i < 10; ++i) {
+    cluster.step();
+    cluster.end_terminating();
+  }
+  EXPECT_EQ(cluster.available(), 3U);
+  EXPECT_EQ(cluster.alive(), 5U);
+}
+
+TEST(Desired, ReadyForTooShortATimeIsNotAvailable) {
+  auto cluster = settled(1);
+  cluster.change(deployment(1, "new"));
+  cluster.step();
+  cluster.pods.back().ready = true;
+  EXPECT_TRUE(cluster.step().remove.empty());
+  cluster.pods.back().available = true;
+  EXPECT_EQ(cluster.step().remove.size(), 1U);
+}
+
+TEST(Desired, OldPodsThatDoNotServeGoFirst) {
+  auto cluster = settled(4);
+  cluster.pods[2].ready = cluster.pods[2].available = false;
+  cluster.change(deployment(4, "new"));
+  const auto steps = cluster.step();
+  ASSERT_EQ(steps.remove.size(), 1U);
+  EXPECT_EQ(steps.remove[0], cluster.pods[2].key);
+}
+
+TEST(Desired, ARollbackUnderWayEndsWell) {
+  auto cluster = settled(3);
+  cluster.change(deployment(3, "new"));
+  cluster.step();
+  cluster.change(deployment(3, "old"));
+  cluster.settle();
+  EXPECT_TRUE(cluster.is_current());
+  EXPECT_EQ(cluster.pods.size(), 3U);
+}
+
+TEST(Desired, RecreateWaitsForTheEndOfTheOldPods) {
+  auto cluster = settled(2);
+  cluster.change(deployment(2, "new", {.recreate = true, .max_surge = {}, .max_unavailable = {}}));
+  auto steps = cluster.step();
   EXPECT_EQ(steps.remove.size(), 2U);
-  EXPECT_EQ(next_steps(desired(0), running(desired(3))).remove.size(), 3U);
-}
-
-TEST(Desired, ChangedDeploymentKeepsOldPodsUntilNewOnesAreReady) {
-  const auto fresh = desired(2, "new");
-  auto existing = running(desired(2, "old"));
-  auto steps = next_steps(fresh, existing);
-  EXPECT_EQ(steps.create.size(), 2U);
-  EXPECT_TRUE(steps.remove.empty());
-
-  auto first = running(fresh, false);
-  first[0].ready = true;
-  existing.insert(existing.end(), first.begin(), first.end());
-  steps = next_steps(fresh, existing);
   EXPECT_TRUE(steps.create.empty());
-  EXPECT_EQ(steps.remove.size(), 1U);
+  EXPECT_TRUE(cluster.step().create.empty());
+  cluster.end_terminating();
+  EXPECT_EQ(cluster.step().create.size(), 2U);
 }
 
-TEST(Desired, OldPodsThatAreNotReadyGoAtOnce) {
-  const auto steps = next_steps(desired(2, "new"), running(desired(2, "old"), false));
-  EXPECT_EQ(steps.remove.size(), 2U);
+TEST(Desired, ADeletedDeploymentsPodsGo) {
+  auto cluster = settled(2);
+  cluster.change({});
+  EXPECT_EQ(cluster.step().remove.size(), 2U);
 }
 
 TEST(Desired, ChangedPodGoesBeforeItsSuccessor) {
@@ -90,15 +233,18 @@ TEST(Desired, ChangedPodGoesBeforeItsSuccessor) {
                                     "  containers: [{name: c, args: ['") +
                             arg + "']}]\n",
                         "test.yaml");
-    return desired_pods(result.manifests);
+    return make_desired(result.manifests);
   };
-  auto existing = running(pod("old"));
-  auto steps = next_steps(pod("new"), existing);
+  Play cluster(pod("old"));
+  cluster.settle();
+  ASSERT_EQ(cluster.pods.size(), 1U);
+  cluster.change(pod("new"));
+  EXPECT_EQ(cluster.step().remove.size(), 1U);
+  const auto steps = cluster.step();
   EXPECT_TRUE(steps.create.empty());
-  EXPECT_EQ(steps.remove.size(), 1U);
-  existing[0].terminating = true;
-  EXPECT_TRUE(next_steps(pod("new"), existing).remove.empty());
-  EXPECT_EQ(next_steps(pod("new"), {}).create.size(), 1U);
+  EXPECT_TRUE(steps.remove.empty());
+  cluster.end_terminating();
+  EXPECT_EQ(cluster.step().create.size(), 1U);
 }
 
 TEST(ManifestJson, IsReadBackEqual) {

@@ -5,9 +5,11 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <poll.h>
 #include <signal.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -36,6 +38,7 @@ struct Running {
   Fd log;
   pid_t pid = 0;  // 0: does not run
   bool finished = false;
+  bool stopping = false;  // is not to be started again
   bool failed = false;
   Time::time_point since;
   Time::time_point next;  // when it is to be started
@@ -46,35 +49,6 @@ void report(const InitReport& what) {
   const auto text = to_text(what);
   // Without a controller there is nobody to tell.
   send(kReports, text.data(), text.size(), MSG_NOSIGNAL);
-}
-
-std::vector<char*> pointers(const std::vector<std::string>& words) {
-  std::vector<char*> result;
-  for (const auto& word : words) result.push_back(const_cast<char*>(word.c_str()));
-  result.push_back(nullptr);
-  return result;
-}
-
-[[noreturn]] void become(const InitContainer& spec, int log) {
-  sigset_t none;
-  sigemptyset(&none);
-  sigprocmask(SIG_SETMASK, &none, nullptr);
-  setsid();
-  const int null = open("/dev/null", O_RDONLY);
-  if (dup2(null, 0) < 0 || dup2(log, 1) < 0 || dup2(log, 2) < 0) _exit(126);
-  close_range(3, ~0U, 0);
-  if (auto dropped = drop_capabilities(); !dropped) {
-    dprintf(2, "weir: %s\n", dropped.error().text().c_str());
-    _exit(126);
-  }
-  const auto argv = pointers(spec.argv);
-  const auto env = pointers(spec.env);
-  clearenv();
-  for (char* const* variable = env.data(); *variable != nullptr; ++variable) putenv(*variable);
-  execvp(argv[0], argv.data());
-  const auto failure = errno_error(errno, argv[0]);
-  dprintf(2, "weir: cannot start %s\n", failure.text().c_str());
-  _exit(failure.code() == Code::kNotFound ? 127 : 126);
 }
 
 // By a mount of its own: a mount where a file is open for writing cannot become read-only.
@@ -93,23 +67,33 @@ class Init {
  public:
   explicit Init(const InitSpec& spec) : spec_(spec) {}
 
-  Result<void> open_logs();
+  Result<void> open();
   int run();
 
  private:
+  void wait();
+  void read_signals();
+  void read_commands();
   void start_due();
   void reap();
   void ended(Running& container, std::size_t index, int status);
-  void stop();
+  static void stop(Running& container);
   bool done() const;
-  timespec until_next() const;
+  int ms_to_next() const;
 
   const InitSpec& spec_;
   std::vector<Running> containers_;
-  bool stopping_ = false;
+  Fd signals_;
+  bool controller_ = true;  // may send commands
 };
 
-Result<void> Init::open_logs() {
+Result<void> Init::open() {
+  sigset_t signals;
+  sigemptyset(&signals);
+  for (const int signal : {SIGCHLD, SIGTERM, SIGINT}) sigaddset(&signals, signal);
+  sigprocmask(SIG_BLOCK, &signals, nullptr);
+  signals_ = Fd(signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK));
+  if (!signals_) return errno_error(errno, "signalfd");
   for (const auto& container : spec_.containers) {
     Running running;
     running.spec = &container;
@@ -121,11 +105,11 @@ Result<void> Init::open_logs() {
 }
 
 void Init::start_due() {
-  for (std::size_t i = 0; i < containers_.size() && !stopping_; ++i) {
+  for (std::size_t i = 0; i < containers_.size(); ++i) {
     auto& c = containers_[i];
-    if (c.pid != 0 || c.finished || c.next > Time::now()) continue;
+    if (c.pid != 0 || c.finished || c.stopping || c.next > Time::now()) continue;
     c.pid = fork();
-    if (c.pid == 0) become(*c.spec, c.log.get());
+    if (c.pid == 0) supervise(*c.spec, c.log.get());
     if (c.pid < 0) {
       c.pid = 0;
       c.next = Time::now() + kFirstBackoff;
@@ -159,36 +143,59 @@ void Init::reap() {
   }
 }
 
-void Init::stop() {
-  stopping_ = true;
-  kill(-1, SIGTERM);
+void Init::stop(Running& container) {
+  container.stopping = true;
+  if (container.pid != 0) kill(container.pid, SIGTERM);
 }
 
 bool Init::done() const {
   return std::all_of(containers_.begin(), containers_.end(),
-                     [this](const Running& c) { return c.pid == 0 && (stopping_ || c.finished); });
+                     [](const Running& c) { return c.pid == 0 && (c.stopping || c.finished); });
 }
 
-timespec Init::until_next() const {
-  auto wait = std::chrono::nanoseconds(std::chrono::hours(1));
+// -1: nothing is to be started.
+int Init::ms_to_next() const {
+  std::optional<milliseconds> wait;
   for (const auto& c : containers_) {
-    if (c.pid != 0 || c.finished || stopping_) continue;
-    wait = std::clamp<std::chrono::nanoseconds>(c.next - Time::now(), milliseconds(0), wait);
+    if (c.pid != 0 || c.finished || c.stopping) continue;
+    const auto left = std::chrono::ceil<milliseconds>(c.next - Time::now());
+    wait = std::max(milliseconds(0), wait ? std::min(*wait, left) : left);
   }
-  return {wait.count() / 1'000'000'000, wait.count() % 1'000'000'000};
+  return wait ? static_cast<int>(wait->count()) : -1;
+}
+
+void Init::read_signals() {
+  signalfd_siginfo signal{};
+  while (read(signals_.get(), &signal, sizeof signal) == sizeof signal) {
+    if (signal.ssi_signo == SIGCHLD) continue;
+    for (auto& container : containers_) stop(container);
+  }
+  reap();
+}
+
+void Init::read_commands() {
+  char text[64];
+  while (true) {
+    const ssize_t n = recv(kReports, text, sizeof text, MSG_DONTWAIT);
+    if (n <= 0) return;
+    const auto index = parse_stop({text, static_cast<std::size_t>(n)});
+    if (index && *index < containers_.size()) stop(containers_[*index]);
+  }
+}
+
+void Init::wait() {
+  pollfd fds[] = {{signals_.get(), POLLIN, 0}, {controller_ ? kReports : -1, POLLIN, 0}};
+  if (poll(fds, 2, ms_to_next()) <= 0) return;
+  read_commands();
+  // The controller has gone; who takes the pod down then sends a signal.
+  if ((fds[1].revents & (POLLHUP | POLLERR)) != 0) controller_ = false;
+  if (fds[0].revents != 0) read_signals();
 }
 
 int Init::run() {
-  sigset_t signals;
-  sigemptyset(&signals);
-  for (const int signal : {SIGCHLD, SIGTERM, SIGINT}) sigaddset(&signals, signal);
-  sigprocmask(SIG_BLOCK, &signals, nullptr);
   while (!done()) {
     start_due();
-    const auto wait = until_next();
-    const int signal = sigtimedwait(&signals, nullptr, &wait);
-    if (signal == SIGTERM || signal == SIGINT) stop();
-    reap();
+    wait();
   }
   return std::any_of(containers_.begin(), containers_.end(),
                      [](const Running& c) { return c.failed; });
@@ -203,7 +210,7 @@ Result<int> run_pod() {
     return errno_error(errno, "hostname");
   }
   Init init(spec);
-  WEIR_TRY(init.open_logs());
+  WEIR_TRY(init.open());
   WEIR_TRY(mount_pod(spec));
   return init.run();
 }

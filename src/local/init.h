@@ -43,10 +43,18 @@ struct InitReport {
 std::string to_text(const InitReport& report);
 Result<InitReport> parse_report(std::string_view text);
 
+// What the init is told meanwhile, on the same descriptor: to end one container for good.
+std::string stop_command(std::size_t container);
+Result<std::size_t> parse_stop(std::string_view text);
+
 // Gives the calling process, alone in its namespaces, the file system of a pod.
 Result<void> mount_pod(const InitSpec& spec);
 // What container runtimes leave to a container by default; the rest cannot be had again.
 Result<void> drop_capabilities();
+
+// The process tree of one container: its main process, which gets SIGTERM when this does. When that
+// has ended, what it started is killed. Exit code: the main process's, or 128 + its signal.
+[[noreturn]] void supervise(const InitContainer& container, int log);
 
 // The first process of a pod: mounts, starts the containers, starts them again, reaps. Ends on
 // SIGTERM after passing it on, and when every container has ended for good: exit 0 if all were

@@ -68,4 +68,18 @@ Result<InitReport> parse_report(std::string_view text) {
   return report;
 }
 
+std::string stop_command(std::size_t container) { return fmt::format("stop {}", container); }
+
+Result<std::size_t> parse_stop(std::string_view text) {
+  constexpr std::string_view kStop = "stop ";
+  std::size_t container = 0;
+  const auto number = text.substr(std::min(kStop.size(), text.size()));
+  const char* end = number.data() + number.size();
+  const auto [stop, error] = std::from_chars(number.data(), end, container);
+  if (!text.starts_with(kStop) || error != std::errc() || stop != end) {
+    return Error(Code::kInvalid, fmt::format("command '{}'", text));
+  }
+  return container;
+}
+
 }  // namespace weir::local

@@ -3,6 +3,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "local/loop.h"
 #include "local/process.h"
@@ -41,5 +42,9 @@ class Job {
   Loop::Id watch_ = 0;
   Loop::Id timer_ = 0;
 };
+
+// Runs a command in a container of a pod, as `weir exec` does.
+using ExecInPod = std::function<Result<std::unique_ptr<Job>>(
+    const std::vector<std::string>& argv, Clock::duration limit, Job::Done done)>;
 
 }  // namespace weir::local

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <poll.h>
 #include <sched.h>
+#include <signal.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -29,6 +30,7 @@ Restart restart_of(RestartPolicy policy) {
 }
 
 constexpr int kInitBroken = 125;
+constexpr std::chrono::seconds kLeastGrace(2);  // after a preStop that took all of the time
 
 }  // namespace
 
@@ -118,8 +120,9 @@ void PodRunner::container_started(std::size_t index) {
   container.running = true;
   const auto& probe = manifest_.spec.containers[index].readiness;
   if (probe && !pod_.addresses.empty()) {
-    container.prober = std::make_unique<Prober>(context_.loop, *probe, pod_.addresses.front(),
-                                                node_.netns.fd(), [this] { refresh(); });
+    container.prober =
+        std::make_unique<Prober>(context_.loop, *probe, pod_.addresses.front(), node_.netns.fd(),
+                                 exec_in(index), [this] { refresh(); });
   }
   pod_.phase = PodPhase::kRunning;
   refresh();
@@ -129,10 +132,66 @@ void PodRunner::container_exited(std::size_t index, int code) {
   auto& container = containers_[index];
   container.running = false;
   container.prober.reset();
-  if (pod_.terminating) return;
+  if (pod_.terminating) return refresh();
   ++restarts_;
   problem_ = fmt::format("container {} ended with code {}", record_.containers[index].name, code);
   refresh();
+}
+
+ExecInPod PodRunner::exec_in(std::size_t index) {
+  return
+      [this, index](const std::vector<std::string>& argv, Clock::duration limit, Job::Done done) {
+        const auto& paths = context_.paths;
+        Launch launch;
+        launch.program = "/proc/self/exe";
+        launch.argv = {"weir",
+                       "exec",
+                       "--name",
+                       paths.name,
+                       "--run-dir",
+                       paths.base,
+                       "-c",
+                       record_.containers[index].name,
+                       pod_.key().to_string(),
+                       "--"};
+        launch.argv.insert(launch.argv.end(), argv.begin(), argv.end());
+        return Job::start(context_.loop, std::move(launch), "", limit, std::move(done));
+      };
+}
+
+void PodRunner::end_containers() {
+  const std::chrono::seconds grace(manifest_.spec.termination_grace_seconds);
+  timer_ = context_.loop.after(grace, [this] { grace_over(); });
+  for (std::size_t i = 0; i < containers_.size(); ++i) end_container(i);
+}
+
+void PodRunner::end_container(std::size_t index) {
+  const auto& spec = manifest_.spec.containers[index];
+  auto& container = containers_[index];
+  if (!container.running || !has_pre_stop(spec)) return tell_stop(index);
+  const std::chrono::seconds grace(manifest_.spec.termination_grace_seconds);
+  container.pre_stop = std::make_unique<PreStop>(context_.loop, spec, exec_in(index), grace,
+                                                 [this, index] { tell_stop(index); });
+}
+
+void PodRunner::tell_stop(std::size_t index) {
+  const auto text = stop_command(index);
+  if (send(reports_.get(), text.data(), text.size(), MSG_DONTWAIT | MSG_NOSIGNAL) > 0) return;
+  static_cast<void>(signal_process(record_.init, SIGTERM));
+}
+
+void PodRunner::grace_over() {
+  bool late = false;
+  for (std::size_t i = 0; i < containers_.size(); ++i) {
+    auto& hook = containers_[i].pre_stop;
+    if (!hook || hook->done()) continue;
+    hook.reset();
+    tell_stop(i);
+    late = true;
+  }
+  timer_ = context_.loop.after(late ? kLeastGrace : std::chrono::seconds(0), [this] {
+    static_cast<void>(signal_process(record_.init, SIGKILL));
+  });
 }
 
 void PodRunner::init_ended() {
@@ -166,10 +225,10 @@ void PodRunner::limit_logs() const {
   }
 }
 
-// Ready and the object follow from the containers.
+// Ready and the object follow from the containers; a pod that is to go serves while it runs.
 void PodRunner::refresh() {
   const auto& specs = manifest_.spec.containers;
-  bool ready = !containers_.empty() && !pod_.terminating;
+  bool ready = !containers_.empty();
   for (std::size_t i = 0; i < containers_.size(); ++i) {
     const auto& c = containers_[i];
     ready = ready && c.running && (!specs[i].readiness || (c.prober && c.prober->ready()));
@@ -178,6 +237,7 @@ void PodRunner::refresh() {
     problem_.clear();
     backoff_ = {};
   }
+  if (ready && !pod_.ready) ready_since_ = Clock::now();
   pod_.ready = ready;
   if (!gone_) write_object();
   context_.changed();

@@ -5,7 +5,6 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <signal.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -33,16 +32,17 @@ std::string resolv_conf(const std::string& ns) {
 
 }  // namespace
 
-PodRunner::PodRunner(PodContext& context, const NodeHandle& node, PodManifest manifest,
-                     std::string workload, std::string hash)
+PodRunner::PodRunner(PodContext& context, const NodeHandle& node, DesiredPod wanted,
+                     std::uint64_t order)
     : context_(context),
       node_(node),
-      manifest_(std::move(manifest)),
-      hash_(std::move(hash)),
+      manifest_(std::move(wanted.manifest)),
+      hash_(std::move(wanted.hash)),
+      order_(order),
       pod_(to_model(manifest_)) {
   pod_.uid = make_uid();
   pod_.node = node_.node.name;
-  pod_.workload = std::move(workload);
+  pod_.workload = std::move(wanted.workload);
   record_.key = pod_.key();
   record_.uid = pod_.uid;
   record_.node = pod_.node;
@@ -64,13 +64,7 @@ void PodRunner::stop() {
   if (pod_.terminating) return;
   pod_.terminating = true;
   refresh();
-  if (init_) {
-    static_cast<void>(signal_process(record_.init, SIGTERM));
-    const auto grace = std::chrono::seconds(manifest_.spec.termination_grace_seconds);
-    timer_ = context_.loop.after(
-        grace, [this] { static_cast<void>(signal_process(record_.init, SIGKILL)); });
-    return;
-  }
+  if (init_) return end_containers();
   if (job_) return;  // its end will look at `terminating`
   context_.loop.remove(timer_);
   detach(Then::kGone);

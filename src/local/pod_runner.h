@@ -9,9 +9,11 @@
 #include "k8s/manifests.h"
 #include "local/cluster.h"
 #include "local/cni.h"
+#include "local/desired.h"
 #include "local/loop.h"
 #include "local/paths.h"
 #include "local/pod_record.h"
+#include "local/pre_stop.h"
 #include "local/prober.h"
 #include "sys/netns.h"
 
@@ -33,12 +35,12 @@ struct PodContext {
   std::function<void()> changed;                 // some pod's state is another
 };
 
-// One pod from its namespaces to its end: sandbox, CNI ADD, containers, probes, CNI DEL. What goes
-// wrong is tried again, ever more slowly, as a kubelet does.
+// One pod from its namespaces to its end: sandbox, CNI ADD, containers, probes, preStop, SIGTERM,
+// CNI DEL. What goes wrong is tried again, ever more slowly, as a kubelet does.
 class PodRunner {
  public:
-  PodRunner(PodContext& context, const NodeHandle& node, PodManifest manifest, std::string workload,
-            std::string hash);
+  // order: grows from pod to pod.
+  PodRunner(PodContext& context, const NodeHandle& node, DesiredPod wanted, std::uint64_t order);
   ~PodRunner();
   PodRunner(const PodRunner&) = delete;
   PodRunner& operator=(const PodRunner&) = delete;
@@ -49,6 +51,8 @@ class PodRunner {
   const Pod& pod() const { return pod_; }
   const PodSpec& spec() const { return manifest_.spec; }
   const std::string& hash() const { return hash_; }  // of the manifest it was made from
+  std::uint64_t order() const { return order_; }
+  Clock::time_point ready_since() const { return ready_since_; }
   bool gone() const { return gone_; }
   unsigned restarts() const { return restarts_; }
   // Why it is not running, or empty.
@@ -60,6 +64,7 @@ class PodRunner {
   struct RunningContainer {
     bool running = false;
     std::unique_ptr<Prober> prober;
+    std::unique_ptr<PreStop> pre_stop;
   };
   enum class Then { kAgain, kFinished, kGone };
 
@@ -72,6 +77,11 @@ class PodRunner {
   void read_reports();
   void container_started(std::size_t index);
   void container_exited(std::size_t index, int code);
+  void end_containers();
+  void end_container(std::size_t index);
+  void tell_stop(std::size_t index);
+  void grace_over();
+  ExecInPod exec_in(std::size_t index);
   void init_ended();
   void detach(Then then);
   void detached(const CniAnswer& answer);
@@ -86,6 +96,8 @@ class PodRunner {
   const NodeHandle& node_;
   PodManifest manifest_;
   std::string hash_;
+  std::uint64_t order_;
+  Clock::time_point ready_since_;
   Pod pod_;
   PodRecord record_;
   std::string problem_;

@@ -65,11 +65,12 @@ std::string probe_request(const Probe& probe, const Address& address) {
 }
 
 Prober::Prober(Loop& loop, const Probe& probe, const Address& target, int node_netns,
-               std::function<void()> changed)
+               ExecInPod exec, std::function<void()> changed)
     : loop_(loop),
       probe_(probe),
       target_(target),
       node_netns_(node_netns),
+      exec_(std::move(exec)),
       changed_(std::move(changed)),
       readiness_(probe.success_threshold, probe.failure_threshold) {
   if (const auto host = Address::parse(probe.host)) target_ = *host;
@@ -88,11 +89,22 @@ void Prober::schedule(Clock::duration delay) {
 
 void Prober::begin() {
   begun_ = Clock::now();
+  if (probe_.type == Probe::Type::kExec) return begin_exec();
   received_.clear();
   socket_ = make_socket(node_netns_, target_);
   if (!socket_ || !begin_connect(socket_.get(), target_, probe_.port)) return answer(false);
   watch_ = loop_.watch(socket_.get(), POLLOUT, [this] { writable(); });
   timer_ = loop_.after(std::chrono::seconds(probe_.timeout_seconds), [this] { answer(false); });
+}
+
+void Prober::begin_exec() {
+  auto job = exec_(probe_.command, std::chrono::seconds(probe_.timeout_seconds),
+                   [this](const JobResult& result) {
+                     const auto ended = std::move(job_);
+                     answer(result.code == 0);
+                   });
+  if (!job) return answer(false);
+  job_ = std::move(*job);
 }
 
 void Prober::writable() {

@@ -6,6 +6,7 @@
 #include "base/address.h"
 #include "base/fd.h"
 #include "k8s/manifests.h"
+#include "local/job.h"
 #include "local/loop.h"
 #include "local/readiness.h"
 
@@ -15,12 +16,12 @@ namespace weir::local {
 bool is_good_answer(std::string_view text);
 std::string probe_request(const Probe& probe, const Address& address);
 
-// Sends a container's readiness probes from its node. Until the first good answer it asks more
-// often than the probe's period says, so that a cluster comes up quickly.
+// Sends a container's readiness probes from its node, or runs them in the pod. Until the first good
+// answer it asks more often than the probe's period says, so that a cluster comes up quickly.
 class Prober {
  public:
   // `target`: the pod's address. `changed` is called when ready() has changed.
-  Prober(Loop& loop, const Probe& probe, const Address& target, int node_netns,
+  Prober(Loop& loop, const Probe& probe, const Address& target, int node_netns, ExecInPod exec,
          std::function<void()> changed);
   ~Prober();
   Prober(const Prober&) = delete;
@@ -30,6 +31,7 @@ class Prober {
 
  private:
   void begin();
+  void begin_exec();
   void writable();
   void readable();
   void answer(bool good);
@@ -40,6 +42,8 @@ class Prober {
   Probe probe_;
   Address target_;
   int node_netns_;
+  ExecInPod exec_;
+  std::unique_ptr<Job> job_;
   std::function<void()> changed_;
   Readiness readiness_;
   bool was_ready_ = false;

@@ -17,7 +17,7 @@ bool ClusterStatus::agents_ready() const {
 bool ClusterStatus::settled() const {
   return problem.empty() && pods.size() == wanted &&
          std::all_of(pods.begin(), pods.end(), [](const PodStatus& p) {
-           return !p.terminating && (p.ready || p.phase == "Succeeded");
+           return !p.terminating && p.current && (p.ready || p.phase == "Succeeded");
          });
 }
 
@@ -41,6 +41,7 @@ std::string to_json(const ClusterStatus& status) {
                             {"phase", p.phase},
                             {"ready", p.ready},
                             {"terminating", p.terminating},
+                            {"current", p.current},
                             {"restarts", p.restarts},
                             {"addresses", p.addresses},
                             {"problem", p.problem}});
@@ -58,7 +59,7 @@ Result<ClusterStatus> parse_status(std::string_view text) {
     }
     for (const auto& p : json.at("pods")) {
       status.pods.push_back({p.at("namespace"), p.at("name"), p.at("node"), p.at("phase"),
-                             p.at("ready"), p.at("terminating"), p.at("restarts"),
+                             p.at("ready"), p.at("terminating"), p.at("current"), p.at("restarts"),
                              p.at("addresses"), p.at("problem")});
     }
     return status;

@@ -25,6 +25,7 @@ struct PodStatus {
   std::string phase;
   bool ready = false;
   bool terminating = false;
+  bool current = false;  // as the manifests say now
   unsigned restarts = 0;
   std::vector<std::string> addresses;
   std::string problem;
@@ -38,7 +39,7 @@ struct ClusterStatus {
   std::vector<PodStatus> pods;
 
   bool agents_ready() const;
-  // Every wanted pod is there and ready (or has ended well), and no other.
+  // Every wanted pod is there, current and ready (or has ended well), and no other.
   bool settled() const;
 };
 
