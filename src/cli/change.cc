@@ -8,6 +8,7 @@
 
 #include "cli/agents.h"
 #include "cli/stop_signal.h"
+#include "local/dns.h"
 #include "local/summary.h"
 #include "local/up.h"
 
@@ -18,7 +19,7 @@ using local::Waited;
 
 Result<std::set<std::string>> namespaces(const local::Applied& applied) {
   WEIR_ASSIGN(const auto now, applied.load());
-  std::set<std::string> names;
+  std::set<std::string> names = {local::kDnsNamespace};
   for (const auto& ns : now.namespaces) names.insert(ns.meta.name);
   return names;
 }

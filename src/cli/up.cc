@@ -1,6 +1,7 @@
 #include "local/up.h"
 
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <cstdio>
 
@@ -9,6 +10,7 @@
 #include "cli/stop_signal.h"
 #include "cli/verbs.h"
 #include "local/applied.h"
+#include "local/dns.h"
 #include "local/summary.h"
 #include "sys/cgroup.h"
 
@@ -30,6 +32,12 @@ struct Options {
 
 void say(std::string_view line) { fmt::print(stderr, "weir: {}\n", line); }
 
+void choose_dns(local::Cluster& cluster) {
+  const auto beside = cluster.programs + "/coredns";
+  if (cluster.dns.empty() && access(beside.c_str(), X_OK) == 0) cluster.dns = beside;
+  if (cluster.dns == "none") cluster.dns.clear();
+}
+
 Result<local::Cluster> make_request(const Options& options, const local::Paths& paths) {
   auto cluster = options.cluster;
   cluster.name = paths.name;
@@ -39,6 +47,7 @@ Result<local::Cluster> make_request(const Options& options, const local::Paths& 
   cluster.programs = local::own_folder();
   if (cluster.agent.empty()) cluster.agent = cluster.programs + "/weir-agent";
   if (cluster.cni.empty()) cluster.cni = cluster.programs + "/weir-cni";
+  choose_dns(cluster);
   WEIR_TRY(check_cluster(cluster));
   WEIR_TRY(check_machine(cluster));
   const auto cgroups = find_cgroup2();
@@ -103,7 +112,7 @@ int run(const Options& options) {
   const auto paths = options.local.paths();
   const auto cluster = make_request(options, paths);
   if (!cluster) return fail(cluster.error());
-  const auto loaded = load_manifests(options.manifests);
+  const auto loaded = load_manifests(options.manifests, {local::kDnsNamespace});
   if (!print_findings(loaded)) return kUsage;
   if (const auto pods = local::count_pods(loaded.manifests); pods > local::kMaxPods) {
     return fail(Error(Code::kInvalid, fmt::format("{} pods: a local cluster has at most {}", pods,
@@ -143,6 +152,9 @@ void add_up(Program& program) {
       .option("--wait", options->wait_seconds, "How long pods may take to be ready (default: 60)")
       .placeholder("SECONDS")
       .option("--agent", options->cluster.agent, "Program of the agent (default: beside weir)")
+      .placeholder("PATH")
+      .option("--dns", options->cluster.dns,
+              "CoreDNS, or none: names in /etc/hosts (default: coredns beside weir, else none)")
       .placeholder("PATH")
       .option("--cni", options->cluster.cni, "Program of the CNI plugin (default: beside weir)")
       .placeholder("PATH");

@@ -126,7 +126,7 @@ std::string to_json(const Cluster& cluster) {
       {"tunnel", cluster.tunnel},     {"families", families_name(cluster.families)},
       {"agent", cluster.agent},       {"cni", cluster.cni},
       {"programs", cluster.programs}, {"cgroup", cluster.cgroup},
-      {"zones", cluster.zones},
+      {"zones", cluster.zones},       {"dns", cluster.dns},
   };
   return json.dump(2) + "\n";
 }
@@ -144,6 +144,7 @@ Result<Cluster> parse_cluster(std::string_view text) {
     cluster.programs = json.at("programs");
     cluster.cgroup = json.at("cgroup");
     cluster.zones = json.at("zones");
+    cluster.dns = json.at("dns");
     return cluster;
   } catch (const nlohmann::json::exception& e) {
     return Error(Code::kInvalid, fmt::format("cluster.json: {}", e.what()));

@@ -32,6 +32,7 @@ struct Cluster {
   std::vector<std::string> zones;  // given to the nodes in turn; empty: nodes have none
   std::string agent;               // paths of the programs
   std::string cni;
+  std::string dns;       // CoreDNS; empty: names are in /etc/hosts
   std::string programs;  // folder that pods find on PATH
   std::string cgroup;    // of the cluster, in the v2 hierarchy; empty: there is none
 

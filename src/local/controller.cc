@@ -25,6 +25,7 @@ Controller::Controller(Paths paths, Cluster cluster)
       cluster_(std::move(cluster)),
       context_{loop_, paths_, cluster_,
                [this](const Pod& self) {
+                 if (!cluster_.dns.empty()) return render_hosts(self);
                  std::vector<Service> services;
                  for (const auto& s : manifests_.services) services.push_back(to_model(s));
                  return render_hosts(self, pods(), services);
@@ -54,6 +55,7 @@ Result<void> Controller::open_nodes() {
         std::make_unique<AgentRunner>(loop_, paths_, cluster_, *nodes_.back(), [this] { soon(); }));
   }
   WEIR_ASSIGN(balancer_, Balancer::open(paths_.underlay_netns()));
+  if (!cluster_.dns.empty()) WEIR_TRY(dns_.emplace(paths_.dns()).open(cluster_));
   return {};
 }
 

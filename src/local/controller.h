@@ -11,6 +11,7 @@
 #include "local/balancer.h"
 #include "local/cluster.h"
 #include "local/desired.h"
+#include "local/dns.h"
 #include "local/loop.h"
 #include "local/paths.h"
 #include "local/pod_runner.h"
@@ -39,6 +40,9 @@ class Controller {
   void reload();
   void write_objects();
   void publish_endpoints();
+  std::vector<EndpointSlice> slices_of(const ObjectKey& service) const;
+  Result<void> update_balancer();
+  Result<void> update_dns();
   void soon();
   void reconcile();
   void look_again();
@@ -65,6 +69,7 @@ class Controller {
   std::map<std::string, std::string> written_;  // objects of this controller: path -> content
   SliceWriter slices_;
   std::optional<Balancer> balancer_;
+  std::optional<DnsFiles> dns_;
   std::string status_text_;
   std::vector<std::unique_ptr<NodeHandle>> nodes_;
   std::vector<std::unique_ptr<AgentRunner>> agents_;

@@ -47,7 +47,9 @@ void Controller::write_objects() {
                           .pod_cidrs = node.pod_cidrs,
                           .zone = node.zone});
   }
-  add(Kind::kNamespace, Namespace{"default", {{"kubernetes.io/metadata.name", "default"}}});
+  for (const char* name : {"default", kDnsNamespace}) {
+    add(Kind::kNamespace, Namespace{name, {{"kubernetes.io/metadata.name", name}}});
+  }
   for (const auto& ns : manifests_.namespaces) {
     auto object = to_model(ns);
     object.labels["kubernetes.io/metadata.name"] = object.name;
@@ -66,26 +68,46 @@ void Controller::write_objects() {
   written_ = std::move(objects);
 }
 
-// What follows from the pods' states: EndpointSlices, and where the load balancer leads.
+// The controller's own, and those that were applied.
+std::vector<EndpointSlice> Controller::slices_of(const ObjectKey& service) const {
+  auto slices = slices_.slices_of(service);
+  for (const auto& given : manifests_.slices) {
+    if (given.slice.service_key() == service) slices.push_back(given.slice);
+  }
+  return slices;
+}
+
+Result<void> Controller::update_balancer() {
+  std::vector<LocalNode> nodes;
+  for (const auto& handle : nodes_) nodes.push_back(handle->node);
+  BalancerTargets targets;
+  for (const auto& service : manifests_.services) {
+    add_targets(service.service, slices_of(service.meta.key()), nodes, targets);
+  }
+  return balancer_->update(std::move(targets));
+}
+
+Result<void> Controller::update_dns() {
+  if (!dns_) return {};
+  std::vector<EndpointSlice> slices;
+  for (const auto& service : manifests_.services) {
+    if (!service.service.headless) continue;
+    for (auto& slice : slices_of(service.meta.key())) slices.push_back(std::move(slice));
+  }
+  return dns_->update(make_zones(manifests_.services, slices, pods()));
+}
+
+// What follows from the pods' states: EndpointSlices, DNS, and where the load balancer leads.
 void Controller::publish_endpoints() {
   std::vector<BackingPod> pods;
   for (const auto& [key, runner] : pods_) pods.push_back({runner->pod(), runner->spec()});
   std::map<std::string, std::string> zones;
-  std::vector<LocalNode> nodes;
   for (const auto& handle : nodes_) {
     if (!handle->node.zone.empty()) zones[handle->node.name] = handle->node.zone;
-    nodes.push_back(handle->node);
   }
   auto done = slices_.update(manifests_.services, pods, zones);
-  BalancerTargets targets;
-  for (const auto& service : manifests_.services) {
-    auto slices = slices_.slices_of(service.meta.key());
-    for (const auto& given : manifests_.slices) {
-      if (given.slice.service_key() == service.meta.key()) slices.push_back(given.slice);
-    }
-    add_targets(service.service, slices, nodes, targets);
-  }
-  if (done) done = balancer_->update(std::move(targets));
+  if (done) done = update_balancer();
+  if (done) done = update_dns();
   if (!done) problem_ = done.error().text();
 }
 

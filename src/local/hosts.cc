@@ -43,6 +43,14 @@ std::vector<const Pod*> backends(const Pod& self, const std::vector<Pod>& pods,
 
 }  // namespace
 
+std::string render_hosts(const Pod& self) {
+  std::string text(kHead);
+  for (const auto& address : self.addresses) {
+    fmt::format_to(std::back_inserter(text), "{}\t{}\n", address.to_string(), self.name);
+  }
+  return text;
+}
+
 std::string render_hosts(const Pod& self, const std::vector<Pod>& pods,
                          const std::vector<Service>& services) {
   std::string text(kHead);

@@ -16,6 +16,12 @@ struct InitContainer {
   std::string log;               // file, appended to
 };
 
+// A file or folder of the host that a pod sees, read-only, below its /run.
+struct InitMount {
+  std::string source;
+  std::string target;
+};
+
 enum class Restart { kAlways, kOnFailure, kNever };
 
 struct InitSpec {
@@ -23,6 +29,7 @@ struct InitSpec {
   std::string hosts;  // files that become /etc/hosts and /etc/resolv.conf
   std::string resolv_conf;
   std::string programs;  // folder that becomes /run/weir/bin
+  std::vector<InitMount> mounts;
   Restart restart = Restart::kAlways;
   std::vector<InitContainer> containers;
 };

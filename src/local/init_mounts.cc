@@ -120,6 +120,31 @@ Result<void> mount_own_folders() {
   return {};
 }
 
+struct Copy {
+  Fd mount;
+  std::string target;
+  bool folder;
+};
+
+Result<std::vector<Copy>> copy_mounts(const std::vector<InitMount>& mounts) {
+  std::vector<Copy> copies;
+  for (const auto& wanted : mounts) {
+    WEIR_ASSIGN(auto mount, copy_mount(wanted.source));
+    copies.push_back(
+        {std::move(mount), wanted.target, std::filesystem::is_directory(wanted.source)});
+  }
+  return copies;
+}
+
+Result<void> put_copy(const Copy& copy) {
+  if (copy.folder) {
+    WEIR_TRY(make_dirs(copy.target, 0755));
+  } else {
+    WEIR_TRY(write_file_atomic(copy.target, ""));
+  }
+  return put_mount(copy.mount, copy.target);
+}
+
 }  // namespace
 
 Result<void> mount_pod(const InitSpec& spec) {
@@ -129,12 +154,14 @@ Result<void> mount_pod(const InitSpec& spec) {
   WEIR_ASSIGN(const auto hosts, copy_mount(spec.hosts));
   WEIR_ASSIGN(const auto resolv_conf, copy_mount(spec.resolv_conf));
   WEIR_ASSIGN(const auto programs, copy_mount(spec.programs));
+  WEIR_ASSIGN(const auto copies, copy_mounts(spec.mounts));
   if (chdir("/") != 0) return errno_error(errno, "/");
   WEIR_TRY(leave_foreign_mounts());
   WEIR_TRY(make_read_only());
   WEIR_TRY(mount_own_folders());
   WEIR_TRY(make_dirs(kPodPrograms, 0755));
   WEIR_TRY(put_mount(programs, kPodPrograms));
+  for (const auto& copy : copies) WEIR_TRY(put_copy(copy));
   WEIR_TRY(put_mount(hosts, "/etc/hosts"));
   make_link_target("/etc/resolv.conf");
   if (std::filesystem::exists("/etc/resolv.conf")) {

@@ -13,7 +13,11 @@ std::string to_json(const InitSpec& spec) {
                          {"resolv_conf", spec.resolv_conf},
                          {"programs", spec.programs},
                          {"restart", static_cast<int>(spec.restart)},
+                         {"mounts", nlohmann::json::array()},
                          {"containers", nlohmann::json::array()}};
+  for (const auto& m : spec.mounts) {
+    json["mounts"].push_back({{"source", m.source}, {"target", m.target}});
+  }
   for (const auto& c : spec.containers) {
     json["containers"].push_back(
         {{"name", c.name}, {"argv", c.argv}, {"env", c.env}, {"log", c.log}});
@@ -29,6 +33,9 @@ Result<InitSpec> parse_init_spec(std::string_view text) {
     spec.hosts = json.at("hosts");
     spec.resolv_conf = json.at("resolv_conf");
     spec.programs = json.at("programs");
+    for (const auto& m : json.at("mounts")) {
+      spec.mounts.push_back({m.at("source"), m.at("target")});
+    }
     spec.restart = static_cast<Restart>(json.at("restart").get<int>());
     for (const auto& c : json.at("containers")) {
       spec.containers.push_back({c.at("name"), c.at("argv"), c.at("env"), c.at("log")});

@@ -25,6 +25,9 @@ struct Paths {
   // Objects as the API server would give them: what the agents read.
   std::string objects() const { return root() + "/objects"; }
 
+  // What CoreDNS reads.
+  std::string dns() const { return root() + "/dns"; }
+
   std::string node(const std::string& node) const { return root() + "/nodes/" + node; }
   std::string node_run(const std::string& n) const { return node(n) + "/run"; }
   std::string node_state(const std::string& n) const { return node(n) + "/state"; }

@@ -11,6 +11,7 @@
 
 #include "local/cgroup.h"
 #include "local/container.h"
+#include "local/dns.h"
 #include "local/log_limit.h"
 #include "local/pod_runner.h"
 
@@ -34,6 +35,14 @@ constexpr std::chrono::seconds kLeastGrace(2);  // after a preStop that took all
 
 }  // namespace
 
+// CoreDNS, and what it reads.
+std::vector<InitMount> PodRunner::mounts() const {
+  const auto& cluster = context_.cluster;
+  const bool is_dns = pod_.namespace_ == kDnsNamespace && pod_.workload == kDnsDeployment;
+  if (!is_dns || cluster.dns.empty()) return {};
+  return {{context_.paths.dns(), kDnsFolder}, {cluster.dns, kDnsProgram}};
+}
+
 void PodRunner::launch() {
   hosts_.clear();
   update_hosts();
@@ -56,6 +65,7 @@ Result<void> PodRunner::start_init() {
                       .hosts = context_.paths.pod_hosts(pod_.key()),
                       .resolv_conf = context_.paths.pod_resolv_conf(pod_.key()),
                       .programs = context_.cluster.programs,
+                      .mounts = mounts(),
                       .restart = restart_of(manifest_.spec.restart_policy),
                       .containers = record_.containers};
   WEIR_ASSIGN(const auto input, text_file(to_json(spec)));

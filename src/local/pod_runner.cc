@@ -12,6 +12,7 @@
 
 #include "k8s/json.h"
 #include "local/cgroup.h"
+#include "local/dns.h"
 #include "local/naming.h"
 #include "local/netns_files.h"
 #include "sys/files.h"
@@ -22,12 +23,17 @@ namespace {
 constexpr std::chrono::milliseconds kFirstRetry(200);
 constexpr std::chrono::milliseconds kLastRetry(10'000);
 
-std::string resolv_conf(const std::string& ns) {
+std::string resolv_conf(const Cluster& cluster, const std::string& ns) {
+  if (cluster.dns.empty()) {
+    return "# Written by weir. The cluster has no DNS: names are in /etc/hosts.\n"
+           "options timeout:1 attempts:1\n";
+  }
   return fmt::format(
-      "# Written by weir. There is no DNS in the cluster yet: names are in /etc/hosts.\n"
-      "search {}.svc.cluster.local svc.cluster.local cluster.local\n"
-      "options ndots:5 timeout:1 attempts:1\n",
-      ns);
+      "# Written by weir.\n"
+      "search {0}.svc.{1} svc.{1} {1}\n"
+      "nameserver {2}\n"
+      "options ndots:5\n",
+      ns, kClusterDomain, dns_address(cluster).to_string());
 }
 
 }  // namespace
@@ -75,7 +81,7 @@ Result<void> PodRunner::prepare_files() {
   WEIR_TRY(make_dirs(folder));
   WEIR_TRY(make_dirs(context_.paths.pod_log(pod_.key())));
   WEIR_TRY(write_file_atomic(context_.paths.pod_resolv_conf(pod_.key()),
-                             resolv_conf(pod_.namespace_), 0644));
+                             resolv_conf(context_.cluster, pod_.namespace_), 0644));
   if (!node_.cgroup.empty()) {
     record_.cgroup = fmt::format("{}/pod-{}", node_.cgroup, record_.container_id.substr(0, 12));
     WEIR_TRY(make_cgroup(record_.cgroup));

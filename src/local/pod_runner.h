@@ -74,6 +74,7 @@ class PodRunner {
   void attached(const CniAnswer& answer);
   void launch();
   Result<void> start_init();
+  std::vector<InitMount> mounts() const;
   void read_reports();
   void container_started(std::size_t index);
   void container_exited(std::size_t index, int code);

@@ -11,6 +11,7 @@
 
 #include "local/applied.h"
 #include "local/cgroup.h"
+#include "local/dns.h"
 #include "local/process.h"
 #include "local/underlay.h"
 #include "sys/files.h"
@@ -69,6 +70,9 @@ Result<void> make_cluster(const Paths& paths, const Cluster& cluster, const Mani
   WEIR_TRY(make_nodes(paths, cluster));
   Applied applied(paths.applied());
   WEIR_TRY(applied.make());
+  if (!cluster.dns.empty()) {
+    WEIR_TRY(applied.apply(dns_manifests(cluster), kMaxPods, service_ranges(cluster)));
+  }
   WEIR_TRY(applied.apply(manifests, kMaxPods, service_ranges(cluster)));
   progress("starting agents and pods");
   return start_controller(paths, cluster);
@@ -89,6 +93,7 @@ Result<void> check_machine(const Cluster& cluster) {
   }
   WEIR_TRY(check_program(cluster.agent, "--agent"));
   WEIR_TRY(check_program(cluster.cni, "--cni"));
+  if (!cluster.dns.empty()) WEIR_TRY(check_program(cluster.dns, "--dns"));
   if (access("/sys/kernel/btf/vmlinux", R_OK) != 0) {
     return Error(Code::kKernel,
                  "the kernel has no BTF (/sys/kernel/btf/vmlinux): it needs CONFIG_DEBUG_INFO_BTF");

@@ -4,6 +4,7 @@ namespaces from the test's process."""
 import atexit
 import json
 import os
+import tempfile
 from pathlib import Path
 
 import lib_net
@@ -72,5 +73,73 @@ class Cluster:
         return Place(f"/proc/{record['init']['pid']}/ns/net", addresses)
 
     def end(self):
+        if self.folder.exists():
+            self.weir("down")
+
+
+class Bed:
+    """A cluster whose manifests are a test's own, as text. Ends with the test, or by down()."""
+
+    def __init__(self, name):
+        self.name = f"{name}-{os.getpid()}"[:20]
+        self.folder = BASE / self.name
+        self.texts = tempfile.TemporaryDirectory(prefix=f"weir-{name}-")
+        atexit.register(self.down)
+
+    def weir(self, verb, *words, check=True):
+        return lib_net.run(BIN / "weir", verb, "--name", self.name, *words, check=check, timeout=150)
+
+    def _file(self, text):
+        path = Path(self.texts.name) / "manifests.yaml"
+        path.write_text(text)
+        return path
+
+    def up(self, text, *options):
+        return self.weir("up", self._file(text), *options).stdout
+
+    def apply(self, text, *options, check=True):
+        return self.weir("apply", self._file(text), *options, check=check)
+
+    def delete(self, text, *options):
+        return self.weir("delete", self._file(text), *options).stdout
+
+    def run_in(self, pod, *command, container=None, check=True):
+        choice = ["-c", container] if container else []
+        return self.weir("exec", *choice, pod, "--", *command, check=check).stdout
+
+    def status(self):
+        return json.loads((self.folder / "status.json").read_text())
+
+    def pods(self, prefix=""):
+        return {p["name"]: p for p in self.status()["pods"] if p["name"].startswith(prefix)}
+
+    def object(self, kind, namespace, name):
+        return self.objects(kind, namespace)[name]
+
+    def objects(self, kind, namespace):
+        """name -> object; those that go meanwhile are left out."""
+        found = {}
+        for path in (self.folder / "objects" / kind / namespace).glob("*.json"):
+            try:
+                found[path.stem] = json.loads(path.read_text())
+            except FileNotFoundError:
+                continue
+        return found
+
+    def slices(self, namespace, service):
+        return [s for s in self.objects("EndpointSlice", namespace).values()
+                if s["metadata"]["labels"]["kubernetes.io/service-name"] == service]
+
+    def endpoints(self, namespace, service):
+        return [e for one in self.slices(namespace, service) for e in one.get("endpoints") or []]
+
+    def routes(self, family):
+        """Destination -> next hops, of the world outside."""
+        shown = json.loads(lib_net.run("ip", "-j", f"-{family}", "-n", f"weir-{self.name}-net",
+                                       "route").stdout)
+        return {r["dst"]: sorted(hop["gateway"] for hop in r.get("nexthops", [r])
+                                 if "gateway" in hop) for r in shown}
+
+    def down(self):
         if self.folder.exists():
             self.weir("down")
