@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <cstdio>
+#include <filesystem>
 
 #include "cli/agents.h"
 #include "cli/local_options.h"
@@ -36,6 +37,7 @@ void choose_dns(local::Cluster& cluster) {
   const auto beside = cluster.programs + "/coredns";
   if (cluster.dns.empty() && access(beside.c_str(), X_OK) == 0) cluster.dns = beside;
   if (cluster.dns == "none") cluster.dns.clear();
+  if (!cluster.dns.empty()) cluster.dns = std::filesystem::absolute(cluster.dns);
 }
 
 Result<local::Cluster> make_request(const Options& options, const local::Paths& paths) {

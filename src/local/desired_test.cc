@@ -258,7 +258,6 @@ kind: Pod
 metadata: {name: p, namespace: shop, labels: {app: x}, annotations: {note: "a\nb"}}
 spec:
   nodeName: n1
-  hostNetwork: true
   restartPolicy: OnFailure
   terminationGracePeriodSeconds: 3
   containers:
@@ -267,18 +266,25 @@ spec:
       env:
         - {name: A, value: "1"}
         - {name: IP, valueFrom: {fieldRef: {fieldPath: status.podIP}}}
-      ports: [{name: http, containerPort: 80}, {containerPort: 53, protocol: UDP}]
+      ports: [{name: http, containerPort: 80, hostPort: 8080, hostIP: 127.0.0.1},
+              {containerPort: 53, protocol: UDP}]
+      lifecycle: {preStop: {exec: {command: [sleep, "1"]}}}
       readinessProbe:
         httpGet: {path: /x, port: 80, httpHeaders: [{name: A, value: b}]}
         periodSeconds: 2
     - name: d
       readinessProbe: {tcpSocket: {port: 90}, failureThreshold: 7}
+      lifecycle: {preStop: {sleep: {seconds: 3}}}
+    - name: e
+      readinessProbe: {exec: {command: [test, -e, /x]}}
 ---
 apiVersion: apps/v1
 kind: Deployment
 metadata: {name: cart, namespace: shop}
 spec:
   replicas: 4
+  minReadySeconds: 5
+  strategy: {rollingUpdate: {maxSurge: 10%, maxUnavailable: 2}}
   selector: {matchLabels: {app: cart}}
   template:
     metadata: {labels: {app: cart}}
@@ -286,17 +292,49 @@ spec:
 ---
 apiVersion: v1
 kind: Service
-metadata: {name: cart, namespace: shop}
+metadata:
+  name: cart
+  namespace: shop
+  labels: {a: b}
+  annotations: {weir.dev/forwarding: dsr}
+  creationTimestamp: "2026-11-24T02:00:00Z"
 spec:
+  type: LoadBalancer
   selector: {app: cart}
-  ports: [{name: http, port: 80, targetPort: http}, {name: b, port: 81, targetPort: 8081}]
+  ipFamilyPolicy: PreferDualStack
+  clusterIPs: [10.96.0.5, "fd00:96::5"]
+  ports: [{name: http, port: 80, targetPort: http, nodePort: 30080}, {name: b, port: 81}]
+  externalTrafficPolicy: Local
+  healthCheckNodePort: 30081
+  sessionAffinity: ClientIP
+  loadBalancerSourceRanges: [10.0.0.0/8]
+  trafficDistribution: PreferSameNode
+status: {loadBalancer: {ingress: [{ip: 192.0.2.7, ipMode: Proxy}]}}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: name, namespace: shop}
+spec: {type: ExternalName, externalName: example.com}
+---
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {name: cart-1, namespace: shop, labels: {kubernetes.io/service-name: cart}}
+addressType: IPv4
+ports: [{name: http, port: 80}]
+endpoints:
+  - addresses: [10.244.0.5]
+    conditions: {ready: false, serving: true, terminating: true}
+    nodeName: n0
+    zone: a
+    hints: {forZones: [{name: a}]}
 )yaml";
   const auto first = parse_manifests(kYaml, "test.yaml");
   ASSERT_TRUE(first.ok()) << first.errors.front();
   const auto& m = first.manifests;
   const auto again =
       parse_manifests(to_manifest(m.namespaces[0]) + "---\n" + to_manifest(m.pods[0]) + "---\n" +
-                          to_manifest(m.deployments[0]) + "---\n" + to_manifest(m.services[0]),
+                          to_manifest(m.deployments[0]) + "---\n" + to_manifest(m.services[0]) +
+                          "---\n" + to_manifest(m.services[1]) + "---\n" + to_manifest(m.slices[0]),
                       "again.yaml");
   ASSERT_TRUE(again.ok()) << again.errors.front();
   EXPECT_EQ(again.manifests.namespaces[0].meta.labels, m.namespaces[0].meta.labels);
@@ -305,7 +343,14 @@ spec:
   EXPECT_EQ(again.manifests.deployments[0].spec, m.deployments[0].spec);
   EXPECT_EQ(again.manifests.deployments[0].replicas, m.deployments[0].replicas);
   EXPECT_EQ(again.manifests.deployments[0].selector, m.deployments[0].selector);
+  EXPECT_EQ(again.manifests.deployments[0].strategy, m.deployments[0].strategy);
+  EXPECT_EQ(again.manifests.deployments[0].min_ready_seconds, 5U);
+  EXPECT_EQ(again.manifests.services[0].meta.labels, m.services[0].meta.labels);
+  EXPECT_EQ(again.manifests.services[0].meta.annotations, m.services[0].meta.annotations);
+  EXPECT_EQ(again.manifests.services[0].family_policy, FamilyPolicy::kPreferDualStack);
   EXPECT_EQ(again.manifests.services[0].service, m.services[0].service);
+  EXPECT_EQ(again.manifests.services[1].external_name, "example.com");
+  EXPECT_EQ(again.manifests.slices[0].slice, m.slices[0].slice);
 }
 
 }  // namespace

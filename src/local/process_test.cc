@@ -128,6 +128,7 @@ TEST(Init, SpecAndReportsAreReadBack) {
   InitSpec spec;
   spec.hostname = "a";
   spec.restart = Restart::kNever;
+  spec.mounts = {{"/source", "/run/target"}};
   spec.containers = {{"c", {"sh", "-c", "x y"}, {"A=1"}, "/log"}};
   const auto again = parse_init_spec(to_json(spec));
   ASSERT_TRUE(again);
@@ -137,6 +138,10 @@ TEST(Init, SpecAndReportsAreReadBack) {
   EXPECT_EQ(report->container, 3U);
   EXPECT_EQ(report->code, 137);
   EXPECT_EQ(parse_report("broken a b")->text, "a b");
+  EXPECT_EQ(*parse_stop(stop_command(3)), 3U);
+  for (const char* text : {"", "stop", "stop ", "stop x", "stop 1 ", "start 1"}) {
+    EXPECT_FALSE(parse_stop(text)) << text;
+  }
   EXPECT_FALSE(parse_report("exited x"));
   EXPECT_FALSE(parse_report("hello 1"));
 }

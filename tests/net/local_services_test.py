@@ -29,7 +29,8 @@ spec:
         - name: web
           command: [sh, -c, 'touch /tmp/ready; exec weir-pod-server --http=8080']
           ports: [{name: http, containerPort: 8080}]
-          readinessProbe: {exec: {command: [test, -e, /tmp/ready]}, periodSeconds: 1, failureThreshold: 1}
+          readinessProbe:
+            {exec: {command: [test, -e, /tmp/ready]}, periodSeconds: 1, failureThreshold: 1}
 ---
 apiVersion: v1
 kind: Pod
