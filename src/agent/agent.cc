@@ -279,6 +279,9 @@ void Agent::open_services() {
   context.dsr = options_.settings.dsr != 0;
   services_ = std::make_unique<ServiceFlow>(loop_, store_, *plane_, std::move(context));
   services_->start();
+  service_view_ = std::make_unique<ServiceView>(
+      store_, services_->tracker(), services_->health(), flows_.services(),
+      [this](const ServicePortKey& key) { return plane_->service_tables().id_of(key); });
 }
 
 // Ports of translated connections that the host's sockets could choose as well.
