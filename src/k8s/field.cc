@@ -30,6 +30,9 @@ bool is_label_key(std::string_view text) {
   return good_prefix && is_qualified(text.substr(slash + 1));
 }
 
+// The kernel takes no argument or variable of 128 KiB or more, and no command line of 6 MiB.
+constexpr std::size_t kMaxText = 100'000;
+
 std::string describe(const Yaml* yaml) {
   if (yaml == nullptr) return "absent";
   switch (yaml->type) {
@@ -140,9 +143,15 @@ std::string Field::text() const {
     return {};
   }
   if (!expect(Yaml::Type::kText, "be a string")) return {};
-  if (yaml_->text.find('\0') == std::string::npos) return yaml_->text;
-  error("must have no NUL character");
-  return {};
+  if (yaml_->text.find('\0') != std::string::npos) {
+    error("must have no NUL character");
+    return {};
+  }
+  if (yaml_->text.size() > kMaxText) {
+    error(fmt::format("has {} bytes: at most {} are allowed", yaml_->text.size(), kMaxText));
+    return {};
+  }
+  return yaml_->text;
 }
 
 std::uint32_t Field::number(std::uint32_t min, std::uint32_t max, std::uint32_t absent) const {

@@ -54,6 +54,9 @@ class Loader {
     const auto mark = report_.mark();
     const k8s::YamlFile yaml = k8s::parse_yaml(text);
     for (const Yaml& document : yaml.documents) read(document, file);
+    if (yaml.documents.empty() && !yaml.error) {
+      report_.warning(file, file + ": has no objects", 0);
+    }
     if (yaml.error) {
       report_.error(fmt::format("{}:{}: {}", file, yaml.error->line, yaml.error->text),
                     yaml.error->line);

@@ -283,6 +283,23 @@ TEST(Manifests, AbsurdSizesAreRefused) {
   }
 }
 
+TEST(Manifests, TextThatNoProcessCanBeGivenIsRefused) {
+  const std::string much(100'001, 'x');
+  EXPECT_THAT(parse_manifests(pod_with("      args: [\"" + much + "\"]\n"), "f").errors,
+              ElementsAre("f:7: Pod default/a: spec.containers[0].args[0]: has 100001 bytes: at "
+                          "most 100000 are allowed"));
+  EXPECT_THAT(parse_manifests(pod_with("      args: [\"\xff\"]\n"), "f").errors,
+              ElementsAre("f:7: is not UTF-8 text"));
+}
+
+TEST(Manifests, AFileWithoutObjectsIsWarnedOf) {
+  for (const char* text : {"", "# nothing yet\n", "---\n---\n"}) {
+    const auto result = parse_manifests(text, "f");
+    EXPECT_THAT(result.errors, IsEmpty());
+    EXPECT_THAT(result.warnings, ElementsAre("f: has no objects"));
+  }
+}
+
 TEST(Manifests, TooManyPodsAreRefused) {
   std::string yaml;
   for (const char* name : {"a", "b", "c", "d", "e"}) {

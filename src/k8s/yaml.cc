@@ -15,6 +15,8 @@
 #include <sstream>
 #include <utility>
 
+#include "base/utf8.h"
+
 namespace weir::k8s {
 namespace {
 
@@ -238,6 +240,11 @@ const Yaml* Yaml::find(std::string_view key) const {
 YamlFile parse_yaml(std::string_view text) {
   YamlFile out;
   std::size_t values = 0;
+  if (const auto at = find_not_utf8(text); at != std::string_view::npos) {
+    const auto lines = std::ranges::count(text.substr(0, at), '\n');
+    out.error = YamlError{static_cast<int>(lines) + 1, "is not UTF-8 text"};
+    return out;
+  }
   if (has_too_many_marks(text)) {
     out.error = YamlError{1, "has more brackets and commas than any manifest"};
     return out;
