@@ -39,7 +39,12 @@ Command& Command::option(const std::string& names, std::string& value, const std
 }
 
 Command& Command::option(const std::string& names, std::uint64_t& value, const std::string& help) {
-  return add(app_.add_option(names, value, help)->type_name("N"));
+  const auto check = [](const std::string& text) {
+    const bool good = !text.empty() && text.size() < 20 &&
+                      text.find_first_not_of("0123456789") == std::string::npos;
+    return good ? std::string() : fmt::format("'{}' is not a number", text);
+  };
+  return add(app_.add_option(names, value, help)->type_name("N")->check(check));
 }
 
 Command& Command::option(const std::string& names, std::vector<std::string>& values,

@@ -82,7 +82,8 @@ TEST(Program, UsageErrorsAreOneLineAndWhereToReadOn) {
   } cases[] = {
       {{"gone"}, "weir: no verb 'gone'\nSee 'weir --help'.\n"},
       {{"go", "--colour"}, "weir go: what is '--colour'\nSee 'weir go --help'.\n"},
-      {{"go", "--number", "x"}, "weir go: "},
+      {{"go", "--number", "x"}, "weir go: --number: 'x' is not a number\n"},
+      {{"go", "--number", "-1"}, "weir go: --number: '-1' is not a number\n"},
       {{"go", "-o", "xml"}, "'xml' is not text|json\n"},
   };
   for (const auto& one : cases) {
