@@ -80,7 +80,10 @@ std::string Applied::path(const std::string& kind, const Meta& meta) const {
                      meta.namespace_.empty() ? "_" : meta.namespace_, meta.name);
 }
 
-Result<void> Applied::make() { return make_dirs(folder_); }
+Result<void> Applied::make() {
+  WEIR_TRY(make_dirs(folder_));
+  return bump();
+}
 
 Result<Manifests> Applied::load() const {
   std::vector<std::string> files;
