@@ -4,7 +4,6 @@
 #include <fmt/format.h>
 #include <linux/magic.h>
 #include <spdlog/spdlog.h>
-#include <sys/utsname.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
@@ -14,6 +13,7 @@
 #include <cstring>
 #include <set>
 
+#include "agent/kernel.h"
 #include "sys/cgroup.h"
 #include "sys/netns.h"
 #include "sys/node_links.h"
@@ -67,16 +67,7 @@ const Name* Agent::pod_behind(std::uint32_t ifindex) const {
 Agent::~Agent() { sweeper_.join(); }
 
 Result<void> Agent::check_machine() const {
-  if (geteuid() != 0) return Error(Code::kDenied, "weir-agent needs root: it loads BPF programs");
-  utsname kernel{};
-  uname(&kernel);
-  int major = 0;
-  int minor = 0;
-  std::sscanf(kernel.release, "%d.%d", &major, &minor);
-  if (major < 6 || (major == 6 && minor < 6)) {
-    return Error(Code::kKernel,
-                 fmt::format("kernel {} has no TCX: Weir needs 6.6 or newer", kernel.release));
-  }
+  WEIR_TRY(check(Kernel::ask()));
   WEIR_TRY(check(options_.settings));
   if (!options_.cgroup.empty() && options_.settings.has_sockets()) {
     if (auto good = check_cgroup(options_.cgroup); !good) return good.error().within("--cgroup");

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <set>
 
+#include "agent/kernel.h"
 #include "sys/links.h"
 #include "sys/netns.h"
 #include "sys/node_links.h"
@@ -31,7 +32,9 @@ Result<void> make_tunnel(Netlink& netlink, const Settings& settings, Uplinks& up
   config.port = settings.tunnel_port;
   config.address = WEIR_TUNNEL_MAC;
   config.mtu = uplinks.pod_mtu - (outer_v4 ? kOuterIpv4 : kOuterIpv6);
-  WEIR_ASSIGN(uplinks.tunnel, ensure_vxlan(netlink, config));
+  const auto tunnel = ensure_vxlan(netlink, config);
+  if (!tunnel) return explain_vxlan(tunnel.error());
+  uplinks.tunnel = *tunnel;
   uplinks.pod_mtu = config.mtu;
   return {};
 }

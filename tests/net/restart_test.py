@@ -18,7 +18,7 @@ from lib_net import wait_for
 from lib_traffic import Traffic
 
 ROUNDS = 20
-CLAIMS = 31
+CLAIMS = 32
 
 
 # --- what the tables say -------------------------------------------------------------------------
@@ -327,6 +327,15 @@ def cannot_start(lab):
             equal(touched(lab, node), before)
             left = [path.name for path in aside.rglob("*") if not path.is_dir()]
             equal([name for name in left if name != "agent.pid"], [], "files")
+    with claim("without capabilities or type information of the kernel the remedy is told"):
+        for wrapper, says in ((["setpriv", "--bounding-set=-bpf"], "lacks CAP_BPF: run it as root"),
+                              (["unshare", "--mount", "sh", "-c",
+                                'mount -t tmpfs none /sys/kernel/btf && exec "$@"', "sh"],
+                               "CONFIG_DEBUG_INFO_BTF")):
+            words = node.command(*(word for pair in elsewhere.items() for word in pair))
+            done = subprocess.run([*words[:2], *wrapper, *words[2:]], capture_output=True,
+                                  text=True, stdin=subprocess.DEVNULL, timeout=50, check=False)
+            assert done.returncode == 1 and says in done.stdout + done.stderr, done
 
 
 def main():
