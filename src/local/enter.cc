@@ -18,6 +18,8 @@
 namespace weir::local {
 namespace {
 
+constexpr std::size_t kMaxRecord = 16 << 20;
+
 pid_t g_child = 0;  // for the signal handler
 
 void pass_on(int signal) {
@@ -71,6 +73,18 @@ void take_signals() {
   for (const int signal : {SIGTERM, SIGHUP}) ::signal(signal, pass_on);
 }
 
+// The first pod of the Deployment.
+Result<PodRecord> find_pod_of(const Paths& paths, const ObjectKey& deployment,
+                              const std::vector<std::string>& names) {
+  for (const auto& name : names) {
+    const auto text = read_file(paths.pod_record({deployment.namespace_, name}), kMaxRecord);
+    if (!text) continue;  // it has just gone
+    WEIR_ASSIGN(auto record, parse_pod_record(*text));
+    if (!record.workload.empty() && record.workload == deployment.name) return record;
+  }
+  return Error(Code::kNotFound, fmt::format("there is no pod {}", deployment.to_string()));
+}
+
 }  // namespace
 
 Result<PodRecord> find_pod(const Paths& paths, const std::string& text) {
@@ -79,16 +93,8 @@ Result<PodRecord> find_pod(const Paths& paths, const std::string& text) {
                              ? ObjectKey{"default", text}
                              : ObjectKey{text.substr(0, slash), text.substr(slash + 1)};
   WEIR_ASSIGN(const auto names, list_dir(paths.pods() + "/" + wish.namespace_));
-  auto found = std::find(names.begin(), names.end(), wish.name);
-  if (found == names.end()) {
-    found = std::find_if(names.begin(), names.end(), [&wish](const std::string& name) {
-      return name.starts_with(wish.name + "-");
-    });
-  }
-  if (found == names.end() || wish.name.empty()) {
-    return Error(Code::kNotFound, fmt::format("there is no pod {}", wish.to_string()));
-  }
-  WEIR_ASSIGN(const auto record, read_file(paths.pod_record({wish.namespace_, *found}), 16 << 20));
+  if (std::ranges::find(names, wish.name) == names.end()) return find_pod_of(paths, wish, names);
+  WEIR_ASSIGN(const auto record, read_file(paths.pod_record(wish), kMaxRecord));
   return parse_pod_record(record);
 }
 

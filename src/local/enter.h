@@ -10,7 +10,7 @@
 namespace weir::local {
 
 // "shop/cart-0", or "cart-0" in namespace default. A name that is no pod's stands for the first pod
-// whose name begins with it and '-': "shop/cart" is some pod of the Deployment cart.
+// of the Deployment of that name.
 Result<PodRecord> find_pod(const Paths& paths, const std::string& text);
 // Empty name: the first.
 Result<const InitContainer*> find_container(const PodRecord& pod, const std::string& name);

@@ -10,6 +10,7 @@ std::string to_json(const PodRecord& record) {
   nlohmann::json json = {
       {"namespace", record.key.namespace_},
       {"name", record.key.name},
+      {"workload", record.workload},
       {"uid", record.uid},
       {"node", record.node},
       {"containerID", record.container_id},
@@ -31,6 +32,7 @@ Result<PodRecord> parse_pod_record(std::string_view text) {
     const auto json = nlohmann::json::parse(text);
     PodRecord record;
     record.key = {json.at("namespace"), json.at("name")};
+    record.workload = json.at("workload");
     record.uid = json.at("uid");
     record.node = json.at("node");
     record.container_id = json.at("containerID");

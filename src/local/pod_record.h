@@ -15,6 +15,7 @@ namespace weir::local {
 // the controller has died.
 struct PodRecord {
   ObjectKey key;
+  std::string workload;  // the Deployment it belongs to; empty: none
   std::string uid;
   std::string node;
   std::string container_id;

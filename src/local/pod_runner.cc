@@ -50,6 +50,7 @@ PodRunner::PodRunner(PodContext& context, const NodeHandle& node, DesiredPod wan
   pod_.node = node_.node.name;
   pod_.workload = std::move(wanted.workload);
   record_.key = pod_.key();
+  record_.workload = pod_.workload;
   record_.uid = pod_.uid;
   record_.node = pod_.node;
   record_.host_network = pod_.host_network;
