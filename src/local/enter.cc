@@ -23,7 +23,42 @@ constexpr std::size_t kMaxRecord = 16 << 20;
 pid_t g_child = 0;  // for the signal handler
 
 void pass_on(int signal) {
-  if (g_child > 0) kill(g_child, signal);
+  if (g_child > 0) kill(-g_child, signal);
+}
+
+constexpr int kPassedOn[] = {SIGINT, SIGQUIT, SIGTERM, SIGHUP};
+
+// What is ignored here (a shell's background job) stays so.
+void handle(void (*handler)(int)) {
+  for (const int signal : kPassedOn) {
+    if (::signal(signal, handler) == SIG_IGN) ::signal(signal, SIG_IGN);
+  }
+}
+
+// While it lives, signals that are to be passed on wait.
+class HeldSignals {
+ public:
+  HeldSignals() {
+    sigset_t held;
+    sigemptyset(&held);
+    for (const int signal : kPassedOn) sigaddset(&held, signal);
+    sigprocmask(SIG_BLOCK, &held, &before_);
+  }
+  ~HeldSignals() { sigprocmask(SIG_SETMASK, &before_, nullptr); }
+  HeldSignals(const HeldSignals&) = delete;
+  HeldSignals& operator=(const HeldSignals&) = delete;
+
+ private:
+  sigset_t before_{};
+};
+
+// What a command sends to its process group (kill 0) must not reach those who called weir. If they
+// have the terminal, the command gets it, as from a shell.
+void begin_group(bool has_terminal) {
+  setpgid(0, 0);
+  if (has_terminal) tcsetpgrp(STDIN_FILENO, getpid());
+  ::signal(SIGTTOU, SIG_DFL);
+  handle(SIG_DFL);
 }
 
 std::vector<char*> pointers(const std::vector<std::string>& words) {
@@ -59,18 +94,27 @@ std::vector<char*> pointers(const std::vector<std::string>& words) {
   fail(errno_error(errno, argv[0]));
 }
 
-int wait_child(pid_t pid) {
-  int status = 0;
-  while (waitpid(pid, &status, 0) < 0) {
-    if (errno != EINTR) return 127;
-  }
-  return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+void hand_terminal(pid_t from, pid_t to) {
+  if (tcgetpgrp(STDIN_FILENO) == from) tcsetpgrp(STDIN_FILENO, to);
 }
 
-// The terminal sends its signals to the command by itself.
-void take_signals() {
-  for (const int signal : {SIGINT, SIGQUIT}) ::signal(signal, SIG_IGN);
-  for (const int signal : {SIGTERM, SIGHUP}) ::signal(signal, pass_on);
+// A command that is stopped (Ctrl-Z) stops this process too, and goes on with it.
+int wait_child(pid_t pid) {
+  int status = 0;
+  while (true) {
+    if (waitpid(pid, &status, WUNTRACED) < 0) {
+      if (errno != EINTR) return 127;
+    } else if (!WIFSTOPPED(status)) {
+      break;
+    } else {
+      hand_terminal(pid, getpgrp());
+      raise(SIGSTOP);
+      hand_terminal(getpgrp(), pid);
+      kill(-pid, SIGCONT);
+    }
+  }
+  hand_terminal(pid, getpgrp());
+  return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
 // The first pod of the Deployment.
@@ -122,10 +166,17 @@ Result<int> run_in_pod(const PodRecord& pod, const InitContainer& container,
   }
   // A process's own PID namespace never changes; its children are born in this one.
   if (setns(init->get(), CLONE_NEWPID) != 0) return errno_error(errno, "enter the pod");
-  g_child = fork();
+  const bool has_terminal = tcgetpgrp(STDIN_FILENO) == getpgrp();
+  ::signal(SIGTTOU, SIG_IGN);
+  {
+    const HeldSignals held;
+    handle(pass_on);
+    g_child = fork();
+    if (g_child == 0) begin_group(has_terminal);
+    if (g_child > 0) setpgid(g_child, g_child);  // there before a signal is passed on
+  }
   if (g_child < 0) return errno_error(errno, "fork");
   if (g_child == 0) become(init->get(), cgroup.get(), container, argv);
-  take_signals();
   return wait_child(g_child);
 }
 

@@ -15,8 +15,8 @@ Result<PodRecord> find_pod(const Paths& paths, const std::string& text);
 // Empty name: the first.
 Result<const InitContainer*> find_container(const PodRecord& pod, const std::string& name);
 
-// Runs a command in the pod's namespaces with this process's terminal. Its exit code, or 128 +
-// signal; 127 when there is no such program.
+// Runs a command in the pod's namespaces with this process's terminal, in a process group of its own.
+// Its exit code, or 128 + signal; 127 when there is no such program.
 Result<int> run_in_pod(const PodRecord& pod, const InitContainer& container,
                        const std::vector<std::string>& argv);
 

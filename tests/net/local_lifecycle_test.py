@@ -5,6 +5,7 @@ whatever was killed before; bad input changes nothing; nothing is left behind.""
 import contextlib
 import json
 import os
+import pty
 import signal
 import subprocess
 import sys
@@ -146,6 +147,24 @@ def in_pod(pod, *command, code=0):
     return weir("exec", f"life/{pod}", "--", *command, code=code).stdout
 
 
+def on_terminal(typed, *command):
+    """Runs exec on a terminal of its own, types once a line has come; all it shows, its status."""
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.execv(BIN / "weir", ["weir", "exec", "--name", NAME, "life/shell", "--", *command])
+    shown = b""
+    try:
+        while b"\n" not in shown:
+            shown += os.read(terminal, 4096)
+        os.write(terminal, typed)
+        with contextlib.suppress(OSError):  # EIO: everybody has closed it
+            while more := os.read(terminal, 4096):
+                shown += more
+    finally:
+        os.close(terminal)
+    return shown.decode(), os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
 def traces():
     """All that a cluster makes, seen from outside."""
     mounts = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
@@ -186,6 +205,21 @@ def is_a_pod():
         in_pod("shell", "sh", "-c", "exit 42", code=42)
         in_pod("shell", "no-such-program", code=127)
         in_pod("no-such-pod", "true", code=3)
+    with claim("what exec's command sends to its process group does not leave the pod"):
+        done = subprocess.run([BIN / "weir", "exec", "--name", NAME, "life/shell", "--", "sh", "-c",
+                               "kill -9 0"], start_new_session=True, check=False)
+        assert done.returncode == 128 + signal.SIGKILL, done
+    with claim("exec passes signals on"):
+        with subprocess.Popen([BIN / "weir", "exec", "--name", NAME, "life/shell", "--", "sh", "-c",
+                               "echo begun; exec sleep 1000"], stdout=subprocess.PIPE) as job:
+            job.stdout.readline()
+            job.send_signal(signal.SIGINT)
+            assert job.wait(PATIENCE) == 128 + signal.SIGINT, job
+    with claim("exec's command has the terminal: input, Ctrl-C"):
+        shown, code = on_terminal(b"hello\n", "sh", "-c", "echo begun; read x; echo got $x")
+        assert "got hello" in shown and code == 0, (shown, code)
+        shown, code = on_terminal(b"\x03", "sh", "-c", "echo begun; exec sleep 1000")
+        assert code == 128 + signal.SIGINT, (shown, code)
     with claim("exec runs with the container's environment"):
         assert in_pod("web", "sh", "-c", "echo $SAY $POD_NAMESPACE").split() == ["hello", "life"]
     with claim("a pod sees its own processes only"):
@@ -298,6 +332,12 @@ def bad_input():
 
 
 def second_cluster():
+    with claim("up without objects makes a cluster without pods"):
+        said = weir("up", text_file("empty.yaml", "# nothing yet\n"), "--nodes", 1, name=SECOND)
+        assert "empty.yaml: has no objects" in said.stderr, said
+        assert "1 node, 0 pods" in said.stdout, said
+        weir("down", name=SECOND)
+        assert not [t for t in traces() if SECOND in t], traces()
     with claim("a second cluster runs beside it and goes alone"):
         weir("up", manifest(1), "--tunnel", "none", "--family", "ipv4", name=SECOND)
         assert all(len(p["addresses"]) == 1 for p in pods(name=SECOND).values())
