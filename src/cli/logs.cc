@@ -13,6 +13,7 @@ struct Options {
   std::string container;
   std::uint64_t last = 0;
   bool follow = false;
+  Output output = Output::kText;
 };
 
 Result<void> run(const Options& options) {
@@ -20,7 +21,9 @@ Result<void> run(const Options& options) {
   WEIR_TRY(find_cluster(paths));
   WEIR_ASSIGN(const auto pod, find_pod(paths, options.pod));
   WEIR_ASSIGN(const auto* container, find_container(pod, options.container));
-  return print_log(paths, pod, *container, options.last, options.follow);
+  return print_log(
+      paths, pod, *container,
+      {.last = options.last, .follow = options.follow, .json = options.output == Output::kJson});
 }
 
 }  // namespace
@@ -35,10 +38,15 @@ void add_logs(Program& program) {
       .placeholder("N")
       .flag("-f,--follow", options->follow, "Go on until the pod is gone");
   options->local.add_to(verb);
-  verb.examples("weir logs shop/cart\nweir logs -f shop/front-end --last 10").run([options] {
-    const auto done = run(*options);
-    return done ? kOk : fail(done.error());
-  });
+  verb.output(options->output)
+      .examples(
+          "weir logs shop/cart\n"
+          "weir logs -f shop/front-end --last 10\n"
+          "weir logs shop/cart -o json | jq -r .line")
+      .run([options] {
+        const auto done = run(*options);
+        return done ? kOk : fail(done.error());
+      });
 }
 
 }  // namespace weir::cli

@@ -74,8 +74,10 @@ std::vector<char*> pointers(const std::vector<std::string>& words) {
 }
 
 [[noreturn]] void become(int pidfd, int cgroup, const InitContainer& container,
-                         const std::vector<std::string>& argv) {
+                         const std::vector<std::string>& argv, const Streams& streams) {
   prctl(PR_SET_PDEATHSIG, SIGKILL);
+  dup2(streams.out, STDOUT_FILENO);
+  dup2(streams.err, STDERR_FILENO);
   if (cgroup >= 0 && write(cgroup, "0", 1) < 0) fail(errno_error(errno, "enter the pod's cgroup"));
   if (setns(pidfd, CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWUTS | CLONE_NEWIPC) != 0) {
     fail(errno_error(errno, "enter the pod's namespaces"));
@@ -155,7 +157,7 @@ Result<const InitContainer*> find_container(const PodRecord& pod, const std::str
 }
 
 Result<int> run_in_pod(const PodRecord& pod, const InitContainer& container,
-                       const std::vector<std::string>& argv) {
+                       const std::vector<std::string>& argv, const Streams& streams) {
   const auto init = open_process(pod.init);
   if (!init) {
     return Error(Code::kUnavailable, fmt::format("pod {} is not running", pod.key.to_string()));
@@ -176,7 +178,7 @@ Result<int> run_in_pod(const PodRecord& pod, const InitContainer& container,
     if (g_child > 0) setpgid(g_child, g_child);  // there before a signal is passed on
   }
   if (g_child < 0) return errno_error(errno, "fork");
-  if (g_child == 0) become(init->get(), cgroup.get(), container, argv);
+  if (g_child == 0) become(init->get(), cgroup.get(), container, argv, streams);
   return wait_child(g_child);
 }
 

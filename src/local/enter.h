@@ -15,13 +15,25 @@ Result<PodRecord> find_pod(const Paths& paths, const std::string& text);
 // Empty name: the first.
 Result<const InitContainer*> find_container(const PodRecord& pod, const std::string& name);
 
-// Runs a command in the pod's namespaces with this process's terminal, in a process group of its own.
-// Its exit code, or 128 + signal; 127 when there is no such program.
-Result<int> run_in_pod(const PodRecord& pod, const InitContainer& container,
-                       const std::vector<std::string>& argv);
+// Descriptors for what a command writes.
+struct Streams {
+  int out = 1;
+  int err = 2;
+};
 
-// Writes a container's log to stdout: the last lines (0: all), and what comes while `follow`.
+// Runs a command in the pod's namespaces with this process's terminal, in a process group of its
+// own. Its exit code, or 128 + signal; 127 when there is no such program.
+Result<int> run_in_pod(const PodRecord& pod, const InitContainer& container,
+                       const std::vector<std::string>& argv, const Streams& streams = {});
+
+struct LogOptions {
+  std::uint64_t last = 0;  // lines; 0: all
+  bool follow = false;     // until the pod is gone
+  bool json = false;       // an object for each line
+};
+
+// Writes a container's log to stdout.
 Result<void> print_log(const Paths& paths, const PodRecord& pod, const InitContainer& container,
-                       std::uint64_t last, bool follow);
+                       const LogOptions& options);
 
 }  // namespace weir::local

@@ -185,6 +185,23 @@ def nothing_left():
     wait_for(lambda: not traces(), f"nothing to be left: {traces()}")
 
 
+def tells_help():
+    listed = weir_help().split("Subcommands:\n")[1].split("\n\n")[0]
+    verbs = [line.split()[0] for line in listed.splitlines() if line[2] != " "]
+    assert {"up", "down", "exec", "logs", "apply", "delete", "status", "endpoints", "monitor",
+            "capture", "version"} <= set(verbs), verbs
+    for verb in verbs:
+        with claim(f"{verb} has help with examples, and -o json"):
+            said = weir_help(verb)
+            assert "Examples:" in said, said
+            assert verb == "completion" or "json  " in said.split("--output")[1], said
+
+
+def weir_help(*verb):
+    return subprocess.run([BIN / "weir", *verb, "--help"], text=True, capture_output=True,
+                          check=True).stdout
+
+
 def comes_up():
     with claim("up makes a cluster and says what it made"):
         said = weir("up", manifest()).stdout
@@ -205,6 +222,12 @@ def is_a_pod():
         in_pod("shell", "sh", "-c", "exit 42", code=42)
         in_pod("shell", "no-such-program", code=127)
         in_pod("no-such-pod", "true", code=3)
+    with claim("exec -o json has the command's output and exit code"):
+        done = weir("exec", "life/shell", "-o", "json", "--", "sh", "-c",
+                    "echo out; echo err >&2; exit 3", code=3)
+        assert json.loads(done.stdout) == {
+            "namespace": "life", "pod": "shell", "container": "shell", "exit_code": 3,
+            "stdout": "out\n", "stderr": "err\n"}, done
     with claim("what exec's command sends to its process group does not leave the pod"):
         done = subprocess.run([BIN / "weir", "exec", "--name", NAME, "life/shell", "--", "sh", "-c",
                                "kill -9 0"], start_new_session=True, check=False)
@@ -243,6 +266,9 @@ def is_a_pod():
     with claim("logs are the container's output"):
         assert weir("logs", "life/shell").stdout == "hello from shell on n1\n"
         assert "GET /healthz" not in weir("logs", "life/web").stdout
+        assert json.loads(weir("logs", "life/shell", "-o", "json").stdout) == {
+            "namespace": "life", "pod": "shell", "container": "shell",
+            "line": "hello from shell on n1"}
 
 
 def talks():
@@ -423,7 +449,7 @@ def main():
         print("skipped: " + (f"not built: {missing}" if missing else "needs root"))
         sys.exit(SKIP)
     try:
-        for part in (comes_up, is_a_pod, talks, changes, agent_away, bad_input, second_cluster,
+        for part in (tells_help, comes_up, is_a_pod, talks, changes, agent_away, bad_input, second_cluster,
                      goes_down):
             part()
     finally:
