@@ -56,6 +56,35 @@ def interrupted_while_it_shows_flows():
     interrupt(job)
 
 
+def nobody_reads_any_more():
+    """As with `./run | head`: the next line ends it."""
+    job = start()
+    wait_for(lambda: "Ctrl-C takes everything down" in job.stdout.readline(), "the flows")
+    job.stdout.close()
+    try:
+        job.wait(PATIENCE)
+        assert not CLUSTER.exists(), f"{CLUSTER} is still there"
+    finally:
+        take_down()
+
+
+def its_terminal_is_closed():
+    job = start()
+    wait_for(lambda: "Ctrl-C takes everything down" in job.stdout.readline(), "the flows")
+    os.killpg(job.pid, signal.SIGHUP)
+    job.stdout.close()
+    try:
+        job.wait(PATIENCE)
+        assert not CLUSTER.exists(), f"{CLUSTER} is still there"
+    finally:
+        take_down()
+
+
+def take_down():
+    if CLUSTER.exists():
+        subprocess.run([ROOT / "build" / "release" / "bin" / "weir", "down"], check=True)
+
+
 def a_second_one_is_refused():
     job = start()
     wait_for(lambda: "Ctrl-C takes everything down" in job.stdout.readline(), "the flows")
@@ -81,7 +110,8 @@ def main():
         raise SystemExit(f"a local cluster is up: {CLUSTER}")
     subprocess.run([ROOT / "tools" / "build", "release", "programs"], check=True)
     for step in (wrong_words_are_refused, ends_by_itself, interrupted_while_it_comes_up,
-                 interrupted_while_it_shows_flows, a_second_one_is_refused):
+                 interrupted_while_it_shows_flows, nobody_reads_any_more, its_terminal_is_closed,
+                 a_second_one_is_refused):
         started = time.monotonic()
         step()
         print(f"{step.__name__.replace('_', ' ')}: {time.monotonic() - started:.1f} s", flush=True)
