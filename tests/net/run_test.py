@@ -56,6 +56,15 @@ def interrupted_while_it_shows_flows():
     interrupt(job)
 
 
+def told_to_end():
+    """As `kill` does: to ./run alone."""
+    job = start()
+    wait_for(lambda: "Ctrl-C takes everything down" in job.stdout.readline(), "the flows")
+    job.terminate()
+    said = job.communicate(timeout=PATIENCE)[0]
+    assert not CLUSTER.exists(), f"{CLUSTER} is still there:\n{said}"
+
+
 def nobody_reads_any_more():
     """As with `./run | head`: the next line ends it."""
     job = start()
@@ -110,8 +119,8 @@ def main():
         raise SystemExit(f"a local cluster is up: {CLUSTER}")
     subprocess.run([ROOT / "tools" / "build", "release", "programs"], check=True)
     for step in (wrong_words_are_refused, ends_by_itself, interrupted_while_it_comes_up,
-                 interrupted_while_it_shows_flows, nobody_reads_any_more, its_terminal_is_closed,
-                 a_second_one_is_refused):
+                 interrupted_while_it_shows_flows, told_to_end, nobody_reads_any_more,
+                 its_terminal_is_closed, a_second_one_is_refused):
         started = time.monotonic()
         step()
         print(f"{step.__name__.replace('_', ' ')}: {time.monotonic() - started:.1f} s", flush=True)
