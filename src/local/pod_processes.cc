@@ -18,6 +18,18 @@
 namespace weir::local {
 namespace {
 
+std::string text_of(const Probe& probe) {
+  switch (probe.type) {
+    case Probe::Type::kHttpGet:
+      return fmt::format("GET {} at port {}", probe.path, probe.port);
+    case Probe::Type::kTcpSocket:
+      return fmt::format("TCP port {}", probe.port);
+    case Probe::Type::kExec:
+      return fmt::format("exec {}", fmt::join(probe.command, " "));
+  }
+  return "?";
+}
+
 Restart restart_of(RestartPolicy policy) {
   switch (policy) {
     case RestartPolicy::kAlways:
@@ -50,6 +62,7 @@ void PodRunner::launch() {
     problem_ = started.error().text();
     return detach(Then::kAgain);
   }
+  problem_.clear();  // what kept it from getting here is over
   refresh();
 }
 
@@ -233,6 +246,17 @@ void PodRunner::limit_logs() const {
   for (const auto& container : record_.containers) {
     static_cast<void>(limit_log(container.log, kMaxLog, kKeptLog));
   }
+}
+
+std::string PodRunner::problem() const {
+  if (!problem_.empty() || pod_.terminating) return problem_;
+  for (std::size_t i = 0; i < containers_.size(); ++i) {
+    const auto& spec = manifest_.spec.containers[i];
+    if (!containers_[i].prober || containers_[i].prober->ready()) continue;
+    return fmt::format("container {}: no good answer to its readiness probe, {}", spec.name,
+                       text_of(*spec.readiness));
+  }
+  return {};
 }
 
 // Ready and the object follow from the containers; a pod that is to go serves while it runs.

@@ -56,7 +56,7 @@ class PodRunner {
   bool gone() const { return gone_; }
   unsigned restarts() const { return restarts_; }
   // Why it is not running, or empty.
-  const std::string& problem() const { return problem_; }
+  std::string problem() const;
   void update_hosts();
   void limit_logs() const;
 

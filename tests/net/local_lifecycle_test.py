@@ -357,6 +357,25 @@ def bad_input():
             weir(*words, name="life-test-none", code=3)
 
 
+NEVER_READY = """
+apiVersion: v1
+kind: Pod
+metadata: {name: never}
+spec:
+  terminationGracePeriodSeconds: 1
+  containers: [{name: c, readinessProbe: {tcpSocket: {port: 9}}}]
+"""
+
+
+def is_late():
+    with claim("up says why a pod is not ready in time, and the cluster stays"):
+        said = weir("up", text_file("never.yaml", NEVER_READY), "--nodes", 1, "--wait", 2,
+                    name=SECOND, code=1).stderr
+        assert "container c: no good answer to its readiness probe, TCP port 9" in said, said
+        assert pods(name=SECOND)["never"]["phase"] == "Running"
+        weir("down", name=SECOND)
+
+
 def second_cluster():
     with claim("up without objects makes a cluster without pods"):
         said = weir("up", text_file("empty.yaml", "# nothing yet\n"), "--nodes", 1, name=SECOND)
@@ -449,8 +468,8 @@ def main():
         print("skipped: " + (f"not built: {missing}" if missing else "needs root"))
         sys.exit(SKIP)
     try:
-        for part in (tells_help, comes_up, is_a_pod, talks, changes, agent_away, bad_input, second_cluster,
-                     goes_down):
+        for part in (tells_help, comes_up, is_a_pod, talks, changes, agent_away, bad_input,
+                     is_late, second_cluster, goes_down):
             part()
     finally:
         for name in (NAME, SECOND):
