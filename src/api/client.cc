@@ -12,9 +12,11 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/local/stream_protocol.hpp>
 #include <boost/asio/posix/stream_descriptor.hpp>
+#include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/http.hpp>
+#include <filesystem>
 #include <optional>
 #include <span>
 
@@ -30,6 +32,7 @@ using OnBytes = std::function<Next(std::size_t, std::string_view)>;
 
 constexpr auto kAwait = asio::as_tuple(asio::use_awaitable);
 constexpr std::size_t kPiece = 64U << 10;
+constexpr std::chrono::milliseconds kAskAgain(250);
 
 Error unavailable(const std::string& socket, std::string_view why) {
   return Error(Code::kUnavailable, fmt::format("{}: {}", socket, why));
@@ -84,11 +87,17 @@ class Pieces {
 
 class Reading {
  public:
-  Reading(asio::io_context& loop, const OnBytes& on_bytes, bool lines)
-      : loop_(loop), on_bytes_(on_bytes), lines_(lines) {}
+  Reading(asio::io_context& loop, const OnBytes& on_bytes, bool lines, const Again* again)
+      : loop_(loop), on_bytes_(on_bytes), lines_(lines), again_(again) {}
 
   asio::awaitable<void> read(std::size_t number, const Stream& stream) {
-    auto result = co_await read_one(number, stream);
+    Result<void> result;
+    if (again_ == nullptr) {
+      bool begun = false;
+      result = co_await read_one(number, stream, begun);
+    } else {  // g++ 12 frees twice what `?:` awaits
+      result = co_await read_for_ever(number, stream);
+    }
     if (!result && !first_error_) first_error_ = std::move(result).error();
     if (--open_ == 0) loop_.stop();
   }
@@ -101,7 +110,27 @@ class Reading {
   }
 
  private:
-  asio::awaitable<Result<void>> read_one(std::size_t number, const Stream& stream) {
+  asio::awaitable<Result<void>> read_for_ever(std::size_t number, const Stream& stream) {
+    Stream asked = stream;
+    const auto folder = std::filesystem::path(stream.socket).parent_path();
+    for (bool told = false;; told = true) {
+      bool begun = false;
+      auto result = co_await read_one(number, asked, begun);
+      if (begun) {
+        asked.target = again_->target;
+        told = false;
+      }
+      if (result) result = unavailable(stream.socket, "the agent ended");
+      asio::steady_timer timer(loop_, kAskAgain);
+      co_await timer.async_wait(kAwait);
+      std::error_code ignored;
+      const bool may_come_back = any_begun_ && std::filesystem::exists(folder, ignored);
+      if (result.error().code() != Code::kUnavailable || !may_come_back) co_return result;
+      if (!told) again_->lost(result.error());
+    }
+  }
+
+  asio::awaitable<Result<void>> read_one(std::size_t number, const Stream& stream, bool& begun) {
     Socket socket(loop_);
     if (auto sent = co_await ask(socket, stream); !sent) co_return std::move(sent).error();
     boost::beast::flat_buffer buffer;
@@ -111,6 +140,7 @@ class Reading {
     if (error) co_return unavailable(stream.socket, error.message());
     const http::status status = parser.get().result();
     if (status == http::status::ok) {
+      begun = any_begun_ = true;
       co_return co_await read_body(number, stream, socket, buffer, parser);
     }
     std::string text;
@@ -170,7 +200,9 @@ class Reading {
   asio::io_context& loop_;
   const OnBytes& on_bytes_;
   bool lines_;
+  const Again* again_;
   std::size_t open_ = 0;
+  bool any_begun_ = false;
   std::optional<Error> first_error_;
 };
 
@@ -184,7 +216,7 @@ Result<std::string> get(const std::string& socket, const std::string& target,
     body += bytes;
     return Next::kGoOn;
   };
-  Reading reading(loop, keep, false);
+  Reading reading(loop, keep, false, nullptr);
   const Stream stream{socket, target};
   reading.opened();
   asio::co_spawn(loop, reading.read(0, stream), asio::detached);
@@ -196,10 +228,11 @@ Result<std::string> get(const std::string& socket, const std::string& target,
 
 Result<void> read_streams(
     const std::vector<Stream>& streams, bool lines, int stop_fd,
-    const std::function<Next(std::size_t stream, std::string_view bytes)>& on_bytes) {
+    const std::function<Next(std::size_t stream, std::string_view bytes)>& on_bytes,
+    const Again* again) {
   if (streams.empty()) return {};
   asio::io_context loop(1);
-  Reading reading(loop, on_bytes, lines);
+  Reading reading(loop, on_bytes, lines, again);
   asio::posix::stream_descriptor stop(loop);
   if (stop_fd >= 0) {
     stop.assign(stop_fd);

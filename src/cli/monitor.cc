@@ -36,11 +36,11 @@ struct Options {
   bool follows() const { return follow || last.empty(); }
 };
 
-Result<std::string> target_of(const Options& options) {
+Result<std::string> target_of(const Options& options, bool with_history = true) {
   std::string target = "/v1/flows?quiet=";
   target += options.all ? "0" : "1";
   if (options.follows()) target += "&follow=1";
-  if (!options.last.empty()) target += "&last=" + api::percent_encode(options.last);
+  if (with_history && !options.last.empty()) target += "&last=" + api::percent_encode(options.last);
   FlowFilter check;
   for (const auto& [name, values] : options.filters()) {
     for (const std::string& value : *values) {
@@ -97,6 +97,10 @@ std::string in_order(std::string_view lines, const std::string& last) {
   return fmt::format("{}", fmt::join(sorted, ""));
 }
 
+void tell_lost(const Error& why) {
+  fmt::print(stderr, "weir: {}: its flows go on when it is back\n", why.text());
+}
+
 int run(const Options& options) {
   const auto target = target_of(options);
   if (!target) return fail(Error(Code::kInvalid, "--" + target.error().text()));
@@ -106,15 +110,18 @@ int run(const Options& options) {
   for (const Agent& agent : *agents) streams.push_back({agent.socket, *target});
   const FlowStyle style{.colour = wants_colour()};
   const Fd stop = stop_signal();
+  const api::Again again{.target = *target_of(options, false), .lost = tell_lost};
   std::string history;
-  const auto read =
-      api::read_streams(streams, true, stop.get(), [&](std::size_t, std::string_view lines) {
+  const auto read = api::read_streams(
+      streams, true, stop.get(),
+      [&](std::size_t, std::string_view lines) {
         if (!options.follows()) {
           history += lines;
           return api::Next::kGoOn;
         }
         return print_lines(lines, options, style) ? api::Next::kGoOn : api::Next::kStop;
-      });
+      },
+      options.follows() ? &again : nullptr);
   if (!options.follows()) print_lines(in_order(history, options.last), options, style);
   if (!read) return fail(read.error());
   if (!options.follows() && history.empty()) {

@@ -440,9 +440,14 @@ def goes_down():
         nothing_left()
     with claim("down is idempotent"):
         assert "There is no" in weir("down").stdout
-    with claim("down of a whole cluster leaves nothing"):
+    with claim("down of a whole cluster leaves nothing, and ends its monitors"):
         weir("up", manifest(1))
-        weir("down")
+        with subprocess.Popen([BIN / "weir", "monitor", "--name", NAME], stdout=subprocess.PIPE,
+                              stderr=subprocess.DEVNULL) as monitor:
+            monitor.stdout.readline()
+            weir("down")
+            monitor.stdout.read()
+            assert monitor.wait(PATIENCE) == 3, monitor.returncode
         nothing_left()
     with claim("up that is interrupted undoes what it made"):
         up = subprocess.Popen([BIN / "weir", "up", "--name", NAME, manifest()],

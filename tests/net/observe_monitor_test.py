@@ -141,6 +141,30 @@ def monitor_follows(weir, cart, payment):
             equal(job.wait(PATIENCE), 0)
 
 
+def monitor_outlives_agents(weir, lab, cart, payment):
+    with claim("monitor goes on when an agent that was killed or stopped is back"):
+        with weir.running("monitor", "--type", "new") as job:
+            for how in (signal.SIGKILL, signal.SIGTERM):
+                lab.a.stop(how)
+                assert "its flows go on when it is back" in job.stderr.readline()
+                lab.a.start()
+                back = threading.Event()
+
+                def connections(back=back):
+                    while not back.is_set():
+                        exchange(cart, payment, 4)
+                talk = threading.Thread(target=connections, daemon=True)
+                talk.start()
+                assert any(line.split()[1] == "a" for line in iter(job.stdout.readline, ""))
+                back.set()
+                talk.join(PATIENCE)
+    with claim("monitor shows the other nodes while an agent is away"):
+        lab.a.stop(signal.SIGKILL)
+        with weir.running("monitor", "--last", 10000, "-f", "--type", "new") as job:
+            assert " b " in job.stdout.readline()
+        lab.a.start()
+
+
 def filters(weir, cart, payment):
     port = exchange(cart, payment, 4)
     until(lambda: len(types(weir.flows("--port", port), "a")) == 3, "the connection's end")
@@ -265,11 +289,12 @@ def main():
     monitor_tells_connections(weir, cart, payment)
     monitor_reads_like_a_sentence(weir, cart, payment)
     monitor_follows(weir, cart, payment)
+    monitor_outlives_agents(weir, lab, cart, payment)
     filters(weir, cart, payment)
     drops(weir, lab, cart, payment)
     captures(weir, lab, cart, payment)
     other_verbs(weir, lab)
-    lib_lab.finish(least=15)
+    lib_lab.finish(least=17)
 
 
 main()
