@@ -71,10 +71,11 @@ static long nat_try(__u32 i, struct nat_search* search) {
   return search->err != -EEXIST;
 }
 
-/* May the source port stay as it is? As this node's, only out of the range that the host leaves. */
+/* May the source port stay as it is? As this node's, only in the range that the host leaves: its
+ * sockets may speak to the backend directly, and make no entries. */
 static __always_inline bool nat_keeps_port(const struct packet* pkt) {
   const __u16 port = bpf_ntohs(pkt->src_port);
-  return pkt->paths.translate == TRANSLATE_TARGET ||
+  return (pkt->paths.translate == TRANSLATE_TARGET && pkt->hook != WEIR_HOOK_TO_NET) ||
          (port >= cfg.nat_port_min && port <= cfg.nat_port_max);
 }
 

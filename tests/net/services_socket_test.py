@@ -230,7 +230,7 @@ def streams(bench):
             with tcp(caller, family, target, NODE_PORT) as sock:
                 equal((name_of(sock), sock.getpeername()[:2]), ("b1", (target, NODE_PORT)))
         with claim(f"{what}: a bound source port whose tuple to the backend is taken"):
-            source = (caller.address[family], 41000)
+            source = (caller.address[family], 21000)
             with tcp(caller, family, bench.b1.address[family], 8080, source) as direct, \
                     tcp(caller, family, vip(family, 2), source=source) as second:
                 equal((name_of(direct), name_of(second)), ("b1", "b1"))
@@ -292,7 +292,7 @@ def affinity(bench):
             for number in range(8):
                 with tcp(caller, family, vip(family, 5)) as sock:
                     met.add(name_of(sock))
-                source = (caller.address[family], 42000 + number)
+                source = (caller.address[family], 22000 + number)
                 with tcp(caller, family, vip(family, 5), source=source) as sock:
                     met.add(name_of(sock))
                 with lib_net.make(caller, family, socket.SOCK_DGRAM) as sock:
@@ -310,11 +310,11 @@ def hooks_only(bench):
                 equal(original_dst(sock, family), (vip(family, 2), 80))
         with claim(f"{what}: a refused call is told with its Service"):
             refused(lambda c=caller, f=family: tcp(c, f, vip(f, 4)))
-            flow = wait_for(lambda f=family: next(
+            flow = wait_for(lambda f=family, caller=caller: next(
                 (flow for flow in reversed(node.flows("last=100")) if flow["hook"] == "socket" and
-                 flow["destination"]["address"] == vip(f, 4)), None), "the flow")
-            equal((flow["type"], flow["drop_reason"]["name"], flow["source"]["address"]),
-                  ("dropped", "SERVICE_NO_BACKEND", caller.address[family]))
+                 flow["destination"]["address"] == vip(f, 4) and
+                 flow["source"]["address"] == caller.address[f]), None), "the flow")
+            equal((flow["type"], flow["drop_reason"]["name"]), ("dropped", "SERVICE_NO_BACKEND"))
             equal(flow["service"]["name"], "none")
     with claim("a NodePort in use cannot be bound on the node, another one can"):
         for family in FAMILY:

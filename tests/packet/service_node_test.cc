@@ -160,13 +160,27 @@ TEST_P(ServiceNode, TheHostReachesAPodOfItsOwn) {
   const Outcome request = host(cast().vip, tcp(40000, 80, SYN));
   EXPECT_EQ(request.verdict, kRedirect);
   EXPECT_EQ(request.mark & kMarkMask, kMarkJudged);
+  const std::uint16_t port = source_port(request);
+  EXPECT_GE(port, 61000) << "a port that no socket of the host has";
   EXPECT_TRUE(same_packet(
-      request.frame, eth(kMacA, kMacLink) / ip(cast().node, cast().pod_a) / tcp(40000, 8080, SYN)));
+      request.frame, eth(kMacA, kMacLink) / ip(cast().node, cast().pod_a) / tcp(port, 8080, SYN)));
   const Outcome reply =
-      bed().from_pod(kLinkA, eth() / ip(cast().pod_a, cast().node) / tcp(8080, 40000, SYN | ACK));
+      bed().from_pod(kLinkA, eth() / ip(cast().pod_a, cast().node) / tcp(8080, port, SYN | ACK));
   EXPECT_EQ(reply.verdict, kNext);
   EXPECT_TRUE(
       same_packet(reply.frame, eth() / ip(cast().vip, cast().node) / tcp(80, 40000, SYN | ACK)));
+}
+
+// A socket of the host that speaks to the backend directly makes no entry; its answers stay its
+// own.
+TEST_P(ServiceNode, TheHostsDirectConnectionsAreLeftAlone) {
+  cluster_ip({{cast().pod_r, 8080}});
+  host(cast().vip, udp(40000, 80));
+  host(cast().vip, tcp(40000, 80, SYN));
+  const Packet answer = eth() / ip(cast().pod_r, cast().node) / tcp(8080, 40000, SYN | ACK);
+  const Outcome direct = bed().from_tunnel(cast().node_r, answer);
+  EXPECT_EQ(direct.verdict, kNext);
+  EXPECT_TRUE(same_packet(direct.frame, answer));
 }
 
 TEST_P(ServiceNode, TheHostReachesAPodOfAnotherNode) {
@@ -175,8 +189,9 @@ TEST_P(ServiceNode, TheHostReachesAPodOfAnotherNode) {
   EXPECT_EQ(request.verdict, kRedirect);
   EXPECT_EQ(Wire::parse(request.frame)->ip_dst, cast().pod_r);
   EXPECT_EQ(Wire::parse(request.frame)->dst, kMacTunnel);
-  const Outcome reply = bed().from_tunnel(
-      cast().node_r, eth() / ip(cast().pod_r, cast().node) / tcp(8080, 40000, SYN | ACK));
+  const Outcome reply =
+      bed().from_tunnel(cast().node_r, eth() / ip(cast().pod_r, cast().node) /
+                                           tcp(8080, source_port(request), SYN | ACK));
   EXPECT_EQ(reply.verdict, kNext);
   EXPECT_EQ(Wire::parse(reply.frame)->ip_src, cast().vip);
   EXPECT_EQ(Wire::parse(reply.frame)->src_port, 80);
@@ -190,7 +205,7 @@ TEST_P(ServiceNode, TheHostReachesTheHostsNetworkOfAnotherNode) {
   EXPECT_EQ(request.events.at(0).out, WEIR_OUT_DIRECT);
   EXPECT_EQ(Wire::parse(request.frame)->ip_dst, cast().node_r);
   const Outcome reply = bed().from_nic(eth(kMacOther, kMacOther) / ip(cast().node_r, cast().node) /
-                                       tcp(9100, 40000, SYN | ACK));
+                                       tcp(9100, source_port(request), SYN | ACK));
   EXPECT_EQ(reply.verdict, kNext);
   EXPECT_EQ(Wire::parse(reply.frame)->ip_src, cast().vip);
 }
@@ -207,10 +222,10 @@ TEST_P(ServiceNode, TheHostReachesItsOwnNodePort) {
   node_port({{cast().pod_a, 8080}});
   const Outcome request = loopback(cast().node, cast().node, tcp(40000, kNodePort, SYN));
   EXPECT_EQ(request.verdict, kRedirect);
-  EXPECT_TRUE(same_packet(
-      request.frame, eth(kMacA, kMacLink) / ip(cast().node, cast().pod_a) / tcp(40000, 8080, SYN)));
-  const Outcome reply =
-      bed().from_pod(kLinkA, eth() / ip(cast().pod_a, cast().node) / tcp(8080, 40000, SYN | ACK));
+  EXPECT_TRUE(same_packet(request.frame, eth(kMacA, kMacLink) / ip(cast().node, cast().pod_a) /
+                                             tcp(source_port(request), 8080, SYN)));
+  const Outcome reply = bed().from_pod(
+      kLinkA, eth() / ip(cast().pod_a, cast().node) / tcp(8080, source_port(request), SYN | ACK));
   EXPECT_EQ(reply.verdict, kNext);
   EXPECT_TRUE(same_packet(reply.frame,
                           eth() / ip(cast().node, cast().node) / tcp(kNodePort, 40000, SYN | ACK)));
@@ -221,7 +236,8 @@ TEST_P(ServiceNode, TheHostReachesItselfThroughAService) {
   const Outcome request = loopback(cast().node, cast().node, tcp(40000, kNodePort, SYN));
   EXPECT_EQ(request.verdict, kNext);
   EXPECT_EQ(Wire::parse(request.frame)->dst_port, 9100);
-  const Outcome reply = loopback(cast().node, cast().node, tcp(9100, 40000, SYN | ACK));
+  const Outcome reply =
+      loopback(cast().node, cast().node, tcp(9100, source_port(request), SYN | ACK));
   EXPECT_EQ(reply.verdict, kNext);
   EXPECT_EQ(Wire::parse(reply.frame)->src_port, kNodePort);
 }
