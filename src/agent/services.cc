@@ -21,20 +21,21 @@ ServiceFlow::ServiceFlow(boost::asio::io_context& loop, Store& store, Dataplane&
       plane_(plane),
       tracker_(store, std::move(context)),
       health_(loop),
-      timer_(loop) {}
+      timer_(loop),
+      retry_timer_(loop) {}
 
 void ServiceFlow::start() {
   started_ = true;
   take();
   note(plane_.prune_services());
-  if (plane_.service_tables().waiting()) soon(kRetry);
+  retry_later();
   tell_health();
 }
 
 void ServiceFlow::changed() {
   if (!started_ || !tracker_.pending()) return;
   health_.queued();
-  soon(kBatch);
+  soon();
 }
 
 // In portions, which bound the memory of what is on its way.
@@ -44,21 +45,28 @@ void ServiceFlow::take() {
   } while (tracker_.pending());
 }
 
-void ServiceFlow::soon(boost::asio::steady_timer::duration delay) {
+void ServiceFlow::soon() {
   if (std::exchange(pending_, true)) return;
-  timer_.expires_after(delay);
+  timer_.expires_after(kBatch);
   timer_.async_wait([this](const auto& error) {
     if (error) return;
     pending_ = false;
-    write();
+    take();
+    retry_later();
+    tell_health();
   });
 }
 
-void ServiceFlow::write() {
-  take();
-  if (plane_.service_tables().waiting()) note(plane_.retry_services());
-  if (plane_.service_tables().waiting()) soon(kRetry);
-  tell_health();
+// Beside soon(), so that what waits holds up nothing else.
+void ServiceFlow::retry_later() {
+  if (!plane_.service_tables().waiting() || std::exchange(retrying_, true)) return;
+  retry_timer_.expires_after(kRetry);
+  retry_timer_.async_wait([this](const auto& error) {
+    if (error) return;
+    retrying_ = false;
+    note(plane_.retry_services());
+    retry_later();
+  });
 }
 
 void ServiceFlow::note(const ServiceTables::Applied& applied) {

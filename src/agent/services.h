@@ -32,8 +32,8 @@ class ServiceFlow {
   const HealthServers& health() const { return health_; }
 
  private:
-  void soon(boost::asio::steady_timer::duration delay);
-  void write();
+  void soon();
+  void retry_later();
   void take();
   static void note(const ServiceTables::Applied& applied);
   void tell_health();
@@ -43,8 +43,10 @@ class ServiceFlow {
   ServiceTracker tracker_;
   HealthServers health_;
   boost::asio::steady_timer timer_;
+  boost::asio::steady_timer retry_timer_;
   bool started_ = false;
   bool pending_ = false;
+  bool retrying_ = false;
   std::vector<std::string> conflicts_;
 };
 
