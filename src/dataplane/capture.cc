@@ -78,10 +78,18 @@ std::uint64_t Dataplane::count_connections() const {
 }
 
 std::vector<MapUse> Dataplane::map_use(std::uint64_t connections) const {
-  return {{"weir_ct", connections, settings_.ct_max},
-          {"weir_endpoint", endpoints_.realized().size(), settings_.endpoint_max},
-          {"weir_route", routes_.realized().size(), settings_.route_max},
-          {"weir_device", devices_.size(), 64}};
+  std::vector<MapUse> out = {
+      {"weir_ct", connections, settings_.ct_max},
+      {"weir_endpoint", endpoints_.realized().size(), settings_.endpoint_max},
+      {"weir_route", routes_.realized().size(), settings_.route_max},
+      {"weir_device", devices_.size(), 64}};
+  if (services_ == nullptr) return out;
+  const ServiceTables::Use use = services_->tables().use();
+  out.push_back({"weir_service", use.rows, settings_.service_max});
+  out.push_back({"weir_set", use.sets, settings_.service_max});
+  out.push_back({"weir_backend", use.backends, settings_.backend_max});
+  out.push_back({"weir_ring", use.rings, settings_.ring_max});
+  return out;
 }
 
 }  // namespace weir

@@ -3,14 +3,43 @@
 #include <fmt/format.h>
 
 #include <bit>
+#include <cstdint>
+
+#include "abi/rendezvous.h"
 
 namespace weir {
 namespace {
 
 constexpr std::uint32_t kPage = 4096;
+constexpr std::uint32_t kFewestSlots = WEIR_RENDEZVOUS_MAX + 3;  // the next prime
+constexpr std::uint64_t kMostRingSlots = 1ULL << 30;
 
 Error wrong(std::string_view setting, std::string_view must) {
   return Error(Code::kInvalid, fmt::format("setting {}: {}", setting, must));
+}
+
+bool is_prime(std::uint32_t n) {
+  for (std::uint64_t i = 2; i * i <= n; ++i) {
+    if (n % i == 0) return false;
+  }
+  return n > 1;
+}
+
+Result<void> check_services(const Settings& s) {
+  if (s.node_port_min == 0 || s.node_port_min > s.node_port_max) {
+    return wrong("node_port_min", "is from 1 to node_port_max");
+  }
+  if (s.service_max < 2) return wrong("service_max", "is at least 2");
+  if (s.backend_max < 2) return wrong("backend_max", "is at least 2");
+  if (s.ring_max == 0) return wrong("ring_max", "is at least 1");
+  if (!is_prime(s.maglev_slots) || s.maglev_slots < kFewestSlots) {
+    return wrong("maglev_slots", "is a prime, at least 131");
+  }
+  if (std::uint64_t{s.ring_max} * s.maglev_slots > kMostRingSlots) {
+    return wrong("ring_max", "times maglev_slots is at most 2^30");
+  }
+  if (s.affinity_max == 0) return wrong("affinity_max", "is at least 1");
+  return {};
 }
 
 }  // namespace
@@ -30,7 +59,7 @@ Result<void> check(const Settings& s) {
   if (s.events_bytes < kPage || !std::has_single_bit(s.events_bytes)) {
     return wrong("events_bytes", "is a power of two, at least 4096");
   }
-  return {};
+  return s.services ? check_services(s) : Result<void>();
 }
 
 }  // namespace weir

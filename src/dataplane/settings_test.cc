@@ -25,6 +25,15 @@ TEST(Settings, WrongOnesAreNamed) {
       {"route_max", [](Settings& s) { s.route_max = 0; }},
       {"events_bytes", [](Settings& s) { s.events_bytes = 4095; }},
       {"events_bytes", [](Settings& s) { s.events_bytes = 12288; }},
+      {"node_port_min", [](Settings& s) { s.node_port_min = 0; }},
+      {"node_port_min", [](Settings& s) { s.node_port_max = 29999; }},
+      {"service_max", [](Settings& s) { s.service_max = 1; }},
+      {"backend_max", [](Settings& s) { s.backend_max = 1; }},
+      {"ring_max", [](Settings& s) { s.ring_max = 0; }},
+      {"ring_max", [](Settings& s) { s.ring_max = 100'000; }},
+      {"maglev_slots", [](Settings& s) { s.maglev_slots = 16384; }},
+      {"maglev_slots", [](Settings& s) { s.maglev_slots = 127; }},
+      {"affinity_max", [](Settings& s) { s.affinity_max = 0; }},
   };
   for (const auto& one : cases) {
     Settings settings;
@@ -40,6 +49,13 @@ TEST(Settings, SwitchedOffTunnelNeedsNoPort) {
   Settings settings;
   settings.tunnel = 0;
   settings.tunnel_port = 0;
+  EXPECT_TRUE(check(settings));
+}
+
+TEST(Settings, SwitchedOffServicesNeedNoTables) {
+  Settings settings;
+  settings.services = 0;
+  settings.service_max = settings.backend_max = settings.ring_max = settings.maglev_slots = 0;
   EXPECT_TRUE(check(settings));
 }
 
