@@ -38,7 +38,9 @@ class ServicePasses {
       if (mine(claim)) add_rows(claim, endpoints, entries.frontends);
     }
     std::ranges::sort(entries.frontends);
-    if (uses(entries, true)) entries.local = endpoints.local();
+    if (uses(entries, true) || has_flag(entries, WEIR_SERVICE_DSR)) {
+      entries.local = endpoints.local();
+    }
     if (uses(entries, false)) entries.cluster = endpoints.cluster();
     entries.affinity_seconds = service_.affinity_seconds;
     entries.source_ranges = source_ranges(family);

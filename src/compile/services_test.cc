@@ -290,6 +290,10 @@ TEST(Service, DirectReturnIsForRemoteBackendsOfClientsOutside) {
   auto everywhere = context();
   everywhere.dsr = true;
   EXPECT_EQ(rows(balancer(), kHereAndThere, everywhere), rows(direct));
+  // What other nodes hand over is for the backends of this node.
+  EXPECT_THAT(fields(compiled(direct).changes, "backend="),
+              ElementsAre("10.244.0.3:8080 sets=cluster+local node=this weight=1",
+                          "10.244.1.3:8080 sets=cluster node=other weight=1"));
   direct.external_policy = TrafficPolicy::kLocal;
   EXPECT_THAT(rows(direct), Not(Contains(HasSubstr("dsr"))));
 }

@@ -21,6 +21,12 @@ struct PortRow {
 
   weir_service_key key;
   std::uint32_t flags;
+
+  // Does it name the port's set of this index (Port::sets)?
+  bool names(std::size_t index) const {
+    if ((flags & WEIR_SERVICE_OTHER_PORTS) != 0) return false;
+    return index == 1 ? (flags & (kLocalSet | WEIR_SERVICE_DSR)) != 0 : (flags & kLocalSet) == 0;
+  }
 };
 
 // What is known of a Service port in the kernel. Small: there are 10^5 of them.

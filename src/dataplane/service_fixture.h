@@ -150,17 +150,24 @@ class FakeKernel : public ServiceRows {
     std::string out =
         fmt::format("{}:{}/{}/{} flags={:#x} affinity={}", from_abi(row.key.vip).to_string(),
                     ntohs(row.key.port), row.key.proto, row.key.scope, row.flags, row.affinity_s);
-    const weir_set extent = set(row.set);
-    for (std::uint32_t i = extent.offset; i < extent.offset + extent.count; ++i) {
-      const weir_backend& one = backends()[i];
-      if (one.set != row.set) return out + " FOREIGN BACKEND";
-      out += fmt::format(" {}:{}{}", from_abi(one.addr).to_string(), ntohs(one.port),
-                         one.flags != 0 ? "*" : "");
-    }
+    out += backends_text(row.set);
+    if (row.local_set != 0) out += " here:" + backends_text(row.local_set);
     if ((row.flags & WEIR_SERVICE_SOURCE_RANGES) == 0) return out;
     for (const auto& range : ranges_) {
       if (range.service != row.id) continue;
       out += fmt::format(" from {}/{}", from_abi(range.addr).to_string(), range.prefixlen - 32);
+    }
+    return out;
+  }
+
+  std::string backends_text(std::uint32_t index) {
+    std::string out;
+    const weir_set extent = set(index);
+    for (std::uint32_t i = extent.offset; i < extent.offset + extent.count; ++i) {
+      const weir_backend& one = backends()[i];
+      if (one.set != index) return out + " FOREIGN BACKEND";
+      out += fmt::format(" {}:{}{}", from_abi(one.addr).to_string(), ntohs(one.port),
+                         one.flags != 0 ? "*" : "");
     }
     return out;
   }
@@ -173,6 +180,18 @@ class FakeKernel : public ServiceRows {
   std::mt19937 random_{11};
 };
 
+inline std::string text_of(const std::vector<ServiceBackend>& backends) {
+  std::string out;
+  std::uint32_t divisor = 0;
+  for (const auto& one : backends) divisor = std::gcd(divisor, one.weight);
+  for (const auto& one : backends) {
+    for (std::uint32_t i = 0; i < one.weight / std::max(divisor, 1U); ++i) {
+      out += fmt::format(" {}:{}{}", one.address.to_string(), one.port, one.this_node ? "*" : "");
+    }
+  }
+  return out;
+}
+
 // What the kernel should show for these entries, written down naively.
 inline std::vector<std::string> expected(const ServiceChanges& desired) {
   std::vector<std::string> out;
@@ -182,15 +201,8 @@ inline std::vector<std::string> expected(const ServiceChanges& desired) {
       std::string line = fmt::format("{}:{}/{}/{} flags={:#x} affinity={}", row.address.to_string(),
                                      row.port, other ? 0 : static_cast<int>(key.protocol),
                                      row.scope, row.flags, entries.affinity_seconds);
-      const auto& backends = row.local_set ? entries.local : entries.cluster;
-      std::uint32_t divisor = 0;
-      for (const auto& one : backends) divisor = std::gcd(divisor, one.weight);
-      for (const auto& one : backends) {
-        for (std::uint32_t i = 0; !other && i < one.weight / std::max(divisor, 1U); ++i) {
-          line +=
-              fmt::format(" {}:{}{}", one.address.to_string(), one.port, one.this_node ? "*" : "");
-        }
-      }
+      if (!other) line += text_of(row.local_set ? entries.local : entries.cluster);
+      if ((row.flags & WEIR_SERVICE_DSR) != 0) line += " here:" + text_of(entries.local);
       if ((row.flags & WEIR_SERVICE_SOURCE_RANGES) != 0) {
         for (const Cidr& cidr : entries.source_ranges) {
           line += fmt::format(" from {}/{}", cidr.address().to_string(), cidr.mapped_bits());

@@ -7,7 +7,6 @@
 #include <array>
 #include <cstring>
 #include <iterator>
-#include <optional>
 
 #include "dataplane/service_slots.h"
 #include "state/entries.h"
@@ -23,15 +22,9 @@ bool less(const weir_srcrange_key& a, const weir_srcrange_key& b) {
   return std::memcmp(&a, &b, sizeof a) < 0;
 }
 
-// Which of a port's sets a row names; nullopt: none.
-std::optional<std::size_t> set_index(std::uint32_t flags) {
-  if ((flags & WEIR_SERVICE_OTHER_PORTS) != 0) return std::nullopt;
-  return (flags & PortRow::kLocalSet) != 0 ? 1 : 0;
-}
-
 std::uint32_t set_of(const Port& port, std::uint32_t flags) {
-  const auto index = set_index(flags);
-  return index ? port.sets[*index] : 0;
+  if ((flags & WEIR_SERVICE_OTHER_PORTS) != 0) return 0;
+  return port.sets[(flags & PortRow::kLocalSet) != 0 ? 1 : 0];
 }
 
 std::vector<PortRow> rows_of(const ServicePortKey& key, const ServicePortEntries& entries) {
@@ -152,10 +145,11 @@ Result<void> ServiceRound::put_sets(Port& port, const ServicePortEntries& entrie
   std::array<bool, 2> needed{};
   std::array<bool, 2> ring{};
   for (const PortRow& row : wanted) {
-    const auto index = set_index(row.flags);
-    if (!index) continue;
-    needed[*index] = true;
-    if ((row.flags & WEIR_SERVICE_RING) != 0) ring[*index] = true;
+    for (std::size_t index = 0; index < needed.size(); ++index) {
+      if (!row.names(index)) continue;
+      needed[index] = true;
+      if ((row.flags & WEIR_SERVICE_RING) != 0) ring[index] = true;
+    }
   }
   std::array<bool, 2> made{};
   std::vector<ServiceSets::Draft> drafts;
@@ -184,8 +178,8 @@ Result<void> ServiceRound::put_sets(Port& port, const ServicePortEntries& entrie
     if (draft.loses) judged_again_ = true;
   }
   for (PortRow& row : port.rows()) {
-    const auto index = set_index(row.flags);
-    if (index && made[*index]) row.flags |= PortRow::kStale;
+    const bool stale = (made[0] && row.names(0)) || (made[1] && row.names(1));
+    if (stale) row.flags |= PortRow::kStale;
   }
   return {};
 }
@@ -267,6 +261,7 @@ weir_service ServiceRound::value_of(const Port& port, const PortRow& row) const 
   out.set = set_of(port, row.flags);
   out.flags = row.flags & ~PortRow::kLocalSet;
   out.affinity_s = port.affinity_s;
+  out.local_set = (row.flags & WEIR_SERVICE_DSR) != 0 ? port.sets[1] : 0;
   return out;
 }
 
@@ -368,7 +363,9 @@ Result<void> ServiceRound::release(Port& port) {
 Result<void> ServiceRound::trim(Port& port, const ServicePortEntries& entries) {
   std::array<bool, 2> named{};
   for (const PortRow& row : port.rows()) {
-    if (const auto index = set_index(row.flags)) named[*index] = true;
+    for (std::size_t index = 0; index < named.size(); ++index) {
+      if (row.names(index)) named[index] = true;
+    }
   }
   for (std::size_t index = 0; index < named.size(); ++index) {
     if (named[index] || port.sets[index] == 0) continue;

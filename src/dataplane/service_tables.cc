@@ -67,6 +67,10 @@ void ServiceTables::Impl::adopt_row(const weir_service& row) {
     if (set == 0 && state.sets.adopt(row.set)) set = row.set;
     sound = sound && set == row.set;
   }
+  if (adopted.names(1) && !local) {
+    if (port->sets[1] == 0 && state.sets.adopt(row.local_set)) port->sets[1] = row.local_set;
+    sound = sound && port->sets[1] == row.local_set;
+  }
   if (!sound) adopted.flags |= PortRow::kStale;
   state.ports.put_row(*port, adopted);
 }

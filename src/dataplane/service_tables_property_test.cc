@@ -37,8 +37,9 @@ class World {
   ServicePortEntries random_entries(unsigned n) {
     ServicePortEntries out;
     const bool local = below(2) == 0;
+    const bool dsr = !local && below(3) == 0;
     out.cluster = random_backends();
-    if (local) {
+    if (local || dsr) {
       for (const auto& one : out.cluster) {
         if (one.this_node) out.local.push_back(one);
       }
@@ -58,7 +59,8 @@ class World {
     }
     for (unsigned i = 0; i < below(4); ++i) {
       const Address shared = vip(1000 + below(kShared));
-      const std::uint32_t flags = WEIR_SERVICE_EXTERNAL | WEIR_SERVICE_RING | ranges;
+      const std::uint32_t flags = WEIR_SERVICE_EXTERNAL | WEIR_SERVICE_RING | ranges |
+                                  (dsr ? std::uint32_t{WEIR_SERVICE_DSR} : 0);
       if (std::ranges::any_of(out.frontends, [&](auto& row) { return row.address == shared; }))
         continue;
       if (!local) {

@@ -196,6 +196,26 @@ TEST_F(Tables, TrafficPolicyGoesThereAndBack) {
   expect_as_desired();
 }
 
+// What other nodes hand over is for this node's backends.
+TEST_F(Tables, DirectServerReturnHasTheBackendsOfThisNodeAsWell) {
+  auto entries = cluster_ip(1, pods(1, 4));
+  entries.cluster[1].this_node = true;
+  put("cart", entries);
+  EXPECT_EQ(row(1).local_set, 0U);
+  entries.frontends[0].flags = WEIR_SERVICE_EXTERNAL | WEIR_SERVICE_DSR;
+  entries.local = {entries.cluster[1]};
+  put("cart", entries);
+  expect_as_desired();
+  EXPECT_NE(row(1).local_set, row(1).set);
+  restart();
+  EXPECT_FALSE(tables_->apply(desired_).changed);
+  entries.frontends[0].flags = WEIR_SERVICE_EXTERNAL;
+  entries.local.clear();
+  put("cart", entries);
+  EXPECT_EQ(row(1).local_set, 0U);
+  EXPECT_EQ(tables_->use().sets, 1U);
+}
+
 // --- what makes connections be judged again ------------------------------------------------------
 
 TEST_F(Tables, AddingBackendsJudgesNothingAgain) {

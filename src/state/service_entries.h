@@ -51,7 +51,7 @@ struct ServiceFrontend {
 struct ServicePortEntries {
   std::vector<ServiceFrontend> frontends;
   std::vector<ServiceBackend> cluster;  // that traffic policy Cluster may use
-  std::vector<ServiceBackend> local;    // that traffic policy Local may use
+  std::vector<ServiceBackend> local;    // that traffic policy Local may use, and DSR on this node
   std::uint32_t affinity_seconds = 0;
   std::vector<Cidr> source_ranges;
 
