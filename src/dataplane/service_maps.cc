@@ -1,19 +1,29 @@
 #include "dataplane/service_maps.h"
 
 #include <bpf/bpf.h>
+#include <linux/membarrier.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
 
+#include "dataplane/port_table.h"
+
 namespace weir {
 namespace {
+
+constexpr __u32 kReadBatch = 4096;  // more than ever hang on one bucket
 
 std::uint64_t milliseconds() {
   return static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::milliseconds>(
                                         std::chrono::steady_clock::now().time_since_epoch())
                                         .count());
 }
+
+// Programs that may be reading what an earlier agent has left a moment ago have ended then.
+void wait_for_readers() { syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0); }
 
 }  // namespace
 
@@ -37,6 +47,8 @@ Result<std::unique_ptr<ServiceMaps>> ServiceMaps::open(const Maps& maps, const S
   }
   std::unique_ptr<ServiceMaps> out(new ServiceMaps(maps, std::move(arrays)));
   out->tables_ = std::make_unique<ServiceTables>(out->memory(settings), *out, milliseconds);
+  weir_service_key any{};
+  if (bpf_map_get_next_key(maps.service.get(), nullptr, &any) == 0) wait_for_readers();
   WEIR_TRY(out->tables_->adopt());
   return out;
 }
@@ -84,12 +96,36 @@ Result<void> ServiceMaps::update(const std::vector<weir_service>& rows, std::siz
 }
 
 Result<void> ServiceMaps::erase(const std::vector<weir_service_key>& keys) {
-  for (const weir_service_key& key : keys) WEIR_TRY(rows_.erase(key));
+  for (std::size_t at = 0; at < keys.size();) {
+    __u32 count = static_cast<__u32>(keys.size() - at);
+    LIBBPF_OPTS(bpf_map_batch_opts, options);
+    const int err = bpf_map_delete_batch(rows_map_, keys.data() + at, &count, &options);
+    if (err != 0 && err != -ENOENT) return errno_error(-err, "map weir_service");
+    at += count + (err == -ENOENT ? 1 : 0);
+  }
   return {};
 }
 
+// A row under another key than its own serves nobody: its id is withheld.
 Result<void> ServiceMaps::for_each(const std::function<void(const weir_service&)>& each) {
-  return rows_.for_each([&](const weir_service_key&, const weir_service& row) { each(row); });
+  std::vector<weir_service_key> keys(kReadBatch);
+  std::vector<weir_service> rows(kReadBatch);
+  LIBBPF_OPTS(bpf_map_batch_opts, options);
+  __u32 cursor = 0;
+  for (bool first = true;; first = false) {
+    __u32 count = kReadBatch;
+    const int err = bpf_map_lookup_batch(rows_map_, first ? nullptr : &cursor, &cursor, keys.data(),
+                                         rows.data(), &count, &options);
+    if (err != 0 && err != -ENOENT) return errno_error(-err, "map weir_service");
+    for (__u32 i = 0; i < count; ++i) {
+      if (!same_key(keys[i], rows[i].key)) {
+        rows[i] = {};
+        rows[i].key = keys[i];
+      }
+      each(rows[i]);
+    }
+    if (err == -ENOENT) return {};
+  }
 }
 
 Result<void> ServiceMaps::add_range(const weir_srcrange_key& key) { return ranges_.update(key, 1); }

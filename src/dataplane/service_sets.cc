@@ -53,18 +53,17 @@ Result<void> ServiceSets::adopt(std::uint32_t set) {
   if (adopted_sets_[set]) return Error(Code::kInvalid, fmt::format("set {} is another's", set));
   WEIR_TRY(arrays_.reach_set(set));
   adopted_sets_[set] = true;
+  return {};
+}
+
+void ServiceSets::adopt_extent(std::uint32_t set) {
   const weir_set extent = arrays_.set(set);
-  if (extent.count != 0) {
-    const bool free = space_.take_at(extent.offset, extent.count);
-    if (free && arrays_.reach_extent(extent) && plausible(set, extent)) {
-      adopt_ring(set);
-      return {};
-    }
-    if (free) space_.give_back(extent.offset, extent.count);
-  }
+  if (extent.count == 0) return leave_ring(set);
+  const bool free = space_.take_at(extent.offset, extent.count);
+  if (free && arrays_.reach_extent(extent) && plausible(set, extent)) return adopt_ring(set);
+  if (free) space_.give_back(extent.offset, extent.count);
   arrays_.set_set(set, {});
   leave_ring(set);
-  return {};
 }
 
 void ServiceSets::adopt_ring(std::uint32_t set) {
@@ -78,7 +77,14 @@ void ServiceSets::adopt_ring(std::uint32_t set) {
   rings_[set] = static_cast<std::uint32_t>(number);
 }
 
+// In the order of the extents, which leaves few holes at any time.
 void ServiceSets::adopted() {
+  std::vector<std::uint32_t> sets;
+  for (std::uint32_t set = 1; set < adopted_sets_.size(); ++set) {
+    if (adopted_sets_[set]) sets.push_back(set);
+  }
+  std::ranges::sort(sets, {}, [this](std::uint32_t set) { return arrays_.set(set).offset; });
+  for (const std::uint32_t set : sets) adopt_extent(set);
   ids_.adopt(std::exchange(adopted_sets_, {}));
   ring_ids_.adopt(std::exchange(adopted_rings_, {}));
 }

@@ -24,9 +24,9 @@ class ServiceSets {
   ServiceSets(ServiceMemory memory, Clock clock);
 
   // --- adoption: all sets, then adopted()
-  // Takes a set over with its extent; one whose extent makes no sense is emptied. kInvalid: no such
-  // set, or taken over already.
+  // kInvalid: no such set, or taken over already.
   Result<void> adopt(std::uint32_t set);
+  // Takes over the sets' extents; a set whose extent makes no sense is emptied.
   void adopted();
 
   // An empty set. kUnavailable: there will be one when it has rested. kKernel: no more fit.
@@ -68,6 +68,7 @@ class ServiceSets {
   bool plausible(std::uint32_t set, const weir_set& extent) const;
   bool update_ring(std::uint32_t set, bool wanted);
   void leave_ring(std::uint32_t set);
+  void adopt_extent(std::uint32_t set);
   void adopt_ring(std::uint32_t set);
   void fill(std::uint32_t ring, const weir_set& extent);
 
