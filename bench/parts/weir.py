@@ -78,7 +78,8 @@ class Node:
             self.agent = self._system.start(
                 [self._bin / "weir-agent", "--node", self.name, "--run-dir", self.run_dir,
                  "--state-dir", self.folder / "state", "--bpffs", pins / "weir",
-                 "--objects", self.folder / "objects", "--socket-services", "false", *self._flags], self.space, cpu, log)
+                 "--objects", self.folder / "objects", "--socket-services", "false",
+                 *self._flags], self.space, cpu, log)
         status = wait_for(f"agent of {self.name}", self._answer, READY_SECONDS, POLL_SECONDS)
         return time.monotonic() - begun, status
 

@@ -7,7 +7,8 @@
 #include "lib/event.h"
 #include "lib/service.h"
 
-#define SOCK_IDLE_S 180 /* a silent datagram flow chooses its backend again, as the sweep lets it \
+#define SOCK_IDLE_S                                                                               \
+  180                   /* a silent datagram flow chooses its backend again, as the sweep lets it \
                          */
 #define LOOPBACK_V4 127 /* first byte */
 

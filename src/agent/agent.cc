@@ -191,7 +191,8 @@ void Agent::end_connections_to_gone() {
     };
     const auto ended = plane_->end_connections(gone, netns_of);
     if (!ended) spdlog::error("{}", ended.error().text());
-    if (ended && *ended > 0) spdlog::info("{} connections to pods that are gone have ended", *ended);
+    if (ended && *ended > 0)
+      spdlog::info("{} connections to pods that are gone have ended", *ended);
   });
 }
 
@@ -373,8 +374,8 @@ void Agent::forget_stale_pins() {
 void Agent::attach_sockets() {
   const std::string cgroup = options_.cgroup.empty() ? find_cgroup2() : options_.cgroup;
   const auto attached = cgroup.empty() && options_.settings.has_sockets()
-                      ? Error(Code::kNotFound, "no cgroup v2 hierarchy is mounted")
-                      : plane_->attach_sockets(cgroup);
+                            ? Error(Code::kNotFound, "no cgroup v2 hierarchy is mounted")
+                            : plane_->attach_sockets(cgroup);
   if (attached) return;
   plane_->detach_sockets();
   warnings_.push_back("Services are served without socket hooks: " + attached.error().text());

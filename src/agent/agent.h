@@ -14,8 +14,8 @@
 
 #include "agent/gone_pods.h"
 #include "agent/options.h"
-#include "agent/services.h"
 #include "agent/service_view.h"
+#include "agent/services.h"
 #include "agent/uplinks.h"
 #include "api/backend.h"
 #include "api/server.h"
@@ -124,7 +124,7 @@ class Agent final : public Sink, public EndpointSink, public api::Backend {
   std::vector<std::string> conflicts_;
   std::optional<std::map<Cidr, NodeRoute>> kernel_routes_;  // as last set; none: to be set
   std::unique_ptr<Sandboxes> sandboxes_;
-  std::unique_ptr<ServiceFlow> services_;  // none: services are off
+  std::unique_ptr<ServiceFlow> services_;      // none: services are off
   std::unique_ptr<ServiceView> service_view_;  // none: services are off
   std::unique_ptr<CniServer> cni_;
   std::unique_ptr<api::Server> api_;

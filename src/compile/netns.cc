@@ -1,4 +1,5 @@
-// Sandboxes of this node, and the node itself -> weir_netns: who calls from which network namespace.
+// Sandboxes of this node, and the node itself -> weir_netns: who calls from which network
+// namespace.
 #include <algorithm>
 
 #include "compile/passes.h"

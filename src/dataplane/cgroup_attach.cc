@@ -62,8 +62,7 @@ Result<void> CgroupAttacher::attach_one(int cgroup, std::uint64_t cgroup_id,
     }
     unlink(path.c_str());  // of another cgroup, or of one that is gone
   }
-  const Fd link(
-      bpf_link_create(program, cgroup, static_cast<bpf_attach_type>(what.type), nullptr));
+  const Fd link(bpf_link_create(program, cgroup, static_cast<bpf_attach_type>(what.type), nullptr));
   if (!link) return errno_error(errno, fmt::format("attach {}", what.name));
   return pin(link.get(), path);
 }

@@ -36,9 +36,7 @@ std::uint32_t StateMapping::tunnel() const {
   return std::atomic_ref(state_->tunnel_ifindex).load();
 }
 
-void StateMapping::set_netns(std::uint64_t cookie) {
-  std::atomic_ref(state_->netns).store(cookie);
-}
+void StateMapping::set_netns(std::uint64_t cookie) { std::atomic_ref(state_->netns).store(cookie); }
 
 Dataplane::Dataplane(PinPaths paths, Settings settings, Programs programs, Maps maps,
                      StateMapping state)

@@ -94,8 +94,8 @@ class Dataplane {
   Result<void> attach_device(const std::string& ifname, std::uint32_t ifindex);
   // What this host sends to itself: to_net on the loopback link.
   Result<void> attach_loopback();
-  // Processes of the cgroup get backends at connect() already; with Settings::has_sockets() off, what
-  // an earlier run attached is taken away.
+  // Processes of the cgroup get backends at connect() already; with Settings::has_sockets() off,
+  // what an earlier run attached is taken away.
   Result<void> attach_sockets(const std::string& cgroup);
   void detach_sockets() { cgroup_attacher_.detach(); }
   // Of a link that is no longer ours.
@@ -116,7 +116,8 @@ class Dataplane {
     return run_sweep(programs_, maps_, limits, on_ended);
   }
 
-  // Connections that were translated at the socket to pods which are gone. May run on another thread.
+  // Connections that were translated at the socket to pods which are gone. May run on another
+  // thread.
   Result<std::uint64_t> end_connections(const std::vector<Address>& gone, const NetnsOf& netns_of) {
     if (!settings_.has_sockets()) return 0;
     return weir::end_connections(programs_, maps_, gone, netns_of);

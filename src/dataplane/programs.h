@@ -11,8 +11,8 @@
 
 namespace weir {
 
-// Programs of a cgroup, in the order of Programs::sockets: what makes answers look right comes before
-// what translates.
+// Programs of a cgroup, in the order of Programs::sockets: what makes answers look right comes
+// before what translates.
 struct SocketProgram {
   const char* name;
   std::uint32_t type;  // enum bpf_attach_type

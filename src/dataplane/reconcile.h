@@ -14,7 +14,8 @@ namespace weir {
 // Keeps a table of the kernel equal to what is desired. Knows what it has written, so that a round
 // costs what differs. A failed write is tried again in the next round; the end depends on the
 // desired state, never on the way there. Value may have a field `version`: the epoch that the row's
-// last change is published with. TableType: update(key, value), erase(key) -> Result<void>; for_each(fn)
+// last change is published with. TableType: update(key, value), erase(key) -> Result<void>;
+// for_each(fn)
 // -> Result<void>.
 template <typename TableType>
 class Reconciler {

@@ -18,8 +18,8 @@ std::string to_string(const Mac& mac);
 struct Endpoint {
   std::uint32_t handle = 0;  // never reused while the node lives: a higher one is newer
   std::string container_id;
-  std::string ifname;  // inside the pod
-  std::string netns;   // path
+  std::string ifname;              // inside the pod
+  std::string netns;               // path
   std::uint64_t netns_cookie = 0;  // the kernel's number of that namespace; 0: not known
   std::string pod_namespace;
   std::string pod_name;

@@ -47,7 +47,7 @@ class TestServices {
 
   Bed& bed_;
   std::uint32_t next_id_ = 1;
-  std::uint32_t next_slot_ = 1;  // 0 is never used
+  std::uint32_t next_slot_ = 1;               // 0 is never used
   std::vector<std::uint32_t> offsets_ = {0};  // by id
 };
 

@@ -55,8 +55,7 @@ constexpr Variant kVariants[] = {
     {"FlowEventsOff", [](Settings& s) { s.flow_events = false; }},
     {"ServicesOff", [](Settings& s) { s.services = false; }},
     {"SocketsOff", [](Settings& s) { s.socket_services = false; }},
-    {"AllOff",
-     [](Settings& s) { s.tunnel = s.masquerade = s.flow_events = s.services = false; }},
+    {"AllOff", [](Settings& s) { s.tunnel = s.masquerade = s.flow_events = s.services = false; }},
     {"Tiny",
      [](Settings& s) {
        s.ct_max = s.endpoint_max = s.route_max = 16;
