@@ -185,6 +185,7 @@ TEST_F(ServiceViewTest, TrafficOfTheService) {
   Flow flow;
   flow.type = FlowType::kEnded;
   flow.service = std::make_shared<const ServiceName>(ServiceName{"shop", "cart", "http"});
+  flow.service_id = 1;
   flow.bytes = {10, 20};
   counters_.add(flow);
   const auto traffic = cart().traffic;

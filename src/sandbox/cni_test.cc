@@ -135,7 +135,7 @@ TEST(Record, BrokenOnesAreRefused) {
   for (const auto& [key, value] : good.items()) {
     auto missing = good;
     missing.erase(key);
-    EXPECT_FALSE(decode_record(missing.dump())) << key;
+    EXPECT_EQ(decode_record(missing.dump()).has_value(), key == "netns_cookie") << key;
     auto wrong = good;
     wrong[key] = Json::object();
     EXPECT_FALSE(decode_record(wrong.dump())) << key;
