@@ -153,10 +153,14 @@ class FakeKernel : public ServiceRows {
     out += backends_text(row.set);
     if (row.local_set != 0) out += " here:" + backends_text(row.local_set);
     if ((row.flags & WEIR_SERVICE_SOURCE_RANGES) == 0) return out;
+    std::vector<Cidr> ranges;
     for (const auto& range : ranges_) {
-      if (range.service != row.id) continue;
-      out += fmt::format(" from {}/{}", from_abi(range.addr).to_string(), range.prefixlen - 32);
+      const Address from = from_abi(range.addr);
+      const int bits = static_cast<int>(range.prefixlen) - (from.is_v4() ? 128 : 32);
+      if (range.service == row.id) ranges.emplace_back(from, bits);
     }
+    std::ranges::sort(ranges);
+    for (const Cidr& range : ranges) out += " from " + range.to_string();
     return out;
   }
 
@@ -204,9 +208,7 @@ inline std::vector<std::string> expected(const ServiceChanges& desired) {
       if (!other) line += text_of(row.local_set ? entries.local : entries.cluster);
       if ((row.flags & WEIR_SERVICE_DSR) != 0) line += " here:" + text_of(entries.local);
       if ((row.flags & WEIR_SERVICE_SOURCE_RANGES) != 0) {
-        for (const Cidr& cidr : entries.source_ranges) {
-          line += fmt::format(" from {}/{}", cidr.address().to_string(), cidr.mapped_bits());
-        }
+        for (const Cidr& cidr : entries.source_ranges) line += " from " + cidr.to_string();
       }
       out.push_back(line);
     }

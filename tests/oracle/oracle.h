@@ -1,0 +1,71 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <utility>
+
+#include "model/endpoint_slice.h"
+#include "model/node.h"
+#include "model/pod.h"
+#include "model/service.h"
+
+// What Kubernetes says becomes of a connection to a Service: a second, naive evaluator, written
+// from the API's documentation and kube-proxy's behaviour. Shares no code with src/compile.
+namespace weir::oracle {
+
+struct Cluster {
+  std::map<ObjectKey, Node> nodes;
+  std::map<ObjectKey, Pod> pods;
+  std::map<ObjectKey, Service> services;
+  std::map<ObjectKey, EndpointSlice> slices;
+  // Seen from this node.
+  std::string this_node = "n0";
+  bool external_ips = true;
+
+  bool is_this_nodes(const Address& address) const;
+};
+
+// A new connection, or a datagram, as it meets this node.
+struct Question {
+  Address source;
+  bool in_cluster = false;  // of a pod or a node; else of a client outside
+  Address destination;
+  std::uint16_t port = 0;
+  Protocol protocol = Protocol::kTcp;
+
+  std::string to_string() const;
+  friend auto operator<=>(const Question&, const Question&) = default;
+};
+
+enum class Verdict : std::uint8_t {
+  kNoService,      // nobody's: routed as it is
+  kUnknown,        // in the range of ClusterIPs, no Service's: dropped
+  kNoPort,         // a ClusterIP without this port: rejected
+  kSourceRefused,  // loadBalancerSourceRanges: dropped
+  kNoBackend,      // nobody serves: rejected
+  kNoLocal,        // traffic policy Local, and only other nodes could serve
+  kServed,
+};
+
+struct Backend {
+  bool this_node = false;
+  std::uint32_t weight = 1;
+
+  friend bool operator==(const Backend&, const Backend&) = default;
+};
+
+struct Answer {
+  Verdict verdict = Verdict::kNoService;
+  // Weights have no common divisor.
+  std::map<std::pair<Address, std::uint16_t>, Backend> backends = {};
+  bool may_masquerade = false;  // the backend may see another source than the client's
+  std::uint32_t affinity_seconds = 0;
+
+  std::string to_string() const;
+  friend bool operator==(const Answer&, const Answer&) = default;
+};
+
+Answer ask(const Cluster& cluster, const Question& question);
+
+}  // namespace weir::oracle
