@@ -63,9 +63,8 @@ void FlowRecorder::on_event(std::span<const std::byte> event) {
   flow->destination.name = name(flow->destination.address);
   if (!flow->backend.address.is_zero()) flow->backend.name = name(flow->backend.address);
   name_sender(*flow);
-  name_service(*flow);
+  if (name_service(*flow)) services_counted_.add(*flow);
   count(*flow);
-  services_counted_.add(*flow);
   for (const auto& weak : subscribers_) {
     const auto subscriber = weak.lock();  // holds it: a listener may end its own subscription
     if (subscriber && subscriber->filter.matches(*flow)) subscriber->listener(*flow);
@@ -82,19 +81,22 @@ void FlowRecorder::name_sender(Flow& flow) const {
   }
 }
 
-// A destination that is a pod is the backend already: the socket chose it.
-void FlowRecorder::name_service(Flow& flow) {
+// A destination that is a pod is the backend already: the socket chose it. An id is not given again
+// for a while, so a flow that ends after its Service still names it.
+bool FlowRecorder::name_service(Flow& flow) {
   auto current = service_of_ ? service_of_(flow) : std::nullopt;
-  if (!current) return;
-  if (services_.size() >= kMostNames) services_.clear();
-  auto& kept = services_[flow.service_id];
-  if (!kept.service || *kept.service != *current) {
+  if (!current && (flow.service_id == 0 || !services_.contains(flow.service_id))) return false;
+  if (services_.size() >= kMostNames && current) services_.clear();
+  NamedService& kept = services_[flow.service_id];
+  const bool known = current.has_value();
+  if (known && (!kept.service || *kept.service != *current)) {
     kept.name = std::make_shared<const Name>(Name{
         .kind = NameKind::kService, .namespace_ = current->namespace_, .service = current->name});
     kept.service = std::make_shared<const ServiceName>(std::move(*current));
   }
   flow.service = kept.service;
   if (flow.destination.name->kind != NameKind::kPod) flow.destination.name = kept.name;
+  return known;
 }
 
 void FlowRecorder::count(const Flow& flow) {

@@ -66,7 +66,8 @@ class FlowRecorder {
   void record(Flow flow);
   void count(const Flow& flow);
   void name_sender(Flow& flow) const;
-  void name_service(Flow& flow);
+  // False: nobody knows such a Service any more.
+  bool name_service(Flow& flow);
 
   NameOf name_of_;
   LinkNameOf link_name_of_;

@@ -93,6 +93,23 @@ TEST(FlowRecorder, NamesTheServiceThatWasAddressed) {
                                                 "payment:https", ""}));
 }
 
+TEST(FlowRecorder, AFlowThatEndsAfterItsServiceStillNamesIt) {
+  std::optional<ServiceName> payment = ServiceName{"shop", "payment", "http"};
+  FlowRecorder recorder(fixture::name_of, 8, fixture::clock(), {},
+                        [&](const Flow&) { return payment; });
+  recorder.on_event(fixture::bytes(fixture::service_event({.destination = "10.96.3.4"})));
+  payment.reset();
+  weir_event ended = fixture::service_event({.type = WEIR_EVENT_ENDED, .destination = "10.96.3.4"});
+  recorder.on_event(fixture::bytes(ended));
+  ended.service = 4;
+  recorder.on_event(fixture::bytes(ended));
+  std::vector<std::string> services;
+  recorder.last(
+      8, {}, [&](const Flow& flow) { services.push_back(flow.service ? flow.service->name : ""); });
+  EXPECT_EQ(services, (std::vector<std::string>{"payment", "payment", ""}));
+  EXPECT_EQ(recorder.services().of({"shop", "payment"}).connections, 0U) << "is counted no more";
+}
+
 TEST(FlowRecorder, AFlowKeepsTheNameOfItsTime) {
   Name name{NameKind::kPod, "shop", "old", "w", "n0"};
   FlowRecorder recorder([&](const Address&) -> const Name& { return name; });

@@ -20,6 +20,7 @@ struct ServicePortKey {
 
   // "shop/cart:http/TCP/IPv4"
   std::string to_string() const;
+  bool is_host_port() const { return port.starts_with("hostPort/"); }
 
   friend auto operator<=>(const ServicePortKey&, const ServicePortKey&) = default;
 };
