@@ -41,6 +41,13 @@ bool is_of_services(const Change& change) {
   return kind == Kind::kService || kind == Kind::kEndpointSlice;
 }
 
+// None for a pod's hostPort, which is no Service.
+std::optional<ServiceName> name_of(std::optional<ServicePortKey> port) {
+  if (!port || port->is_host_port()) return std::nullopt;
+  return ServiceName{std::move(port->object.namespace_), std::move(port->object.name),
+                     std::move(port->port)};
+}
+
 }  // namespace
 
 Agent::Agent(AgentOptions options)
@@ -48,10 +55,18 @@ Agent::Agent(AgentOptions options)
       flows_([this](const Address& address) -> const Name& { return names_.find(address); },
              FlowRecorder::kHistory, WallClock(),
              [this](std::uint32_t ifindex) { return pod_behind(ifindex); },
-             [this](const Flow& flow) { return service_of(flow); }) {}
+             [this](const Flow& flow) { return service_of(flow); }) {
+  store_.listen([this](const StoreChange& change) {
+    const auto* row = std::get_if<RowChange<Service>>(&change);
+    if (row != nullptr && row->after == nullptr) flows_.services().forget(row->before->key());
+  });
+}
 
 // What the packet path does not say, for drops and at another node, the address does.
 std::optional<ServiceName> Agent::service_of(const Flow& flow) const {
+  if (flow.service_id != 0 && services_ != nullptr) {
+    if (auto name = name_of(plane_->service_tables().port_of(flow.service_id))) return name;
+  }
   if (flow.destination.name->kind == NameKind::kPod) return std::nullopt;
   const auto protocol = static_cast<Protocol>(flow.protocol);
   return names_.find_service(flow.destination.address, flow.destination.port, protocol);
@@ -273,7 +288,10 @@ void Agent::open_services() {
   services_->start();
   service_view_ = std::make_unique<ServiceView>(
       store_, services_->tracker(), services_->health(), flows_.services(),
-      [this](const ServicePortKey& key) { return plane_->service_tables().id_of(key); });
+      ServiceView::Tables{
+          .id_of = [this](const auto& key) { return plane_->service_tables().id_of(key); },
+          .complaint = [this](const auto& key) { return plane_->service_tables().complaint(key); },
+      });
 }
 
 // Ports of translated connections that the host's sockets could choose as well.

@@ -152,6 +152,7 @@ std::string Agent::metrics() {
   for (const MapUse& map : plane_->map_use(connections_)) {
     totals.maps.push_back({map.name, map.entries, map.capacity});
   }
+  if (services_ != nullptr) totals.health = services_->health().answers();
   return metrics_text(totals, flows_.counts(), flows_.services());
 }
 

@@ -144,8 +144,7 @@ api::ServiceInfo ServiceView::describe(const Service& service, const api::Servic
   out.distribution = distribution_name(service.distribution);
   out.health = health_of(service);
   out.traffic = traffic_of(counters_.of(service.key()));
-  out.notes = tracker_.complaints(service.key());
-  if (service.other_proxy) out.notes.push_back("another proxy's, by its labels: not served here");
+  out.notes = notes_of(service);
   if (!is_served(service)) return out;
   for (const Address& ip : cluster_ips(service)) {
     for (std::uint16_t i = 0; i < service.ports.size(); ++i) {
@@ -155,6 +154,19 @@ api::ServiceInfo ServiceView::describe(const Service& service, const api::Servic
   return out;
 }
 
+std::vector<std::string> ServiceView::notes_of(const Service& service) const {
+  std::vector<std::string> notes = tracker_.complaints(service.key());
+  if (service.other_proxy) {
+    notes.push_back(fmt::format("service {}: another proxy's, by its labels; not served here",
+                                service.key().to_string()));
+  }
+  for (const ServicePortKey& key : port_keys(service)) {
+    std::string why = tables_.complaint(key);
+    if (!why.empty()) notes.push_back(std::move(why));
+  }
+  return notes;
+}
+
 api::ServicePortInfo ServiceView::describe_port(const Service& service, std::uint16_t index,
                                                 Family family, const api::ServiceUse& use) const {
   const ServicePort& port = service.ports[index];
@@ -162,7 +174,7 @@ api::ServicePortInfo ServiceView::describe_port(const Service& service, std::uin
   out.name = port.name;
   out.protocol = protocol_name(port.protocol);
   out.family = family_name(family);
-  out.id = id_of_(port_key(service, port, family));
+  out.id = tables_.id_of(port_key(service, port, family));
   out.frontends = frontends(service, index, family);
   std::set<std::pair<Address, std::uint16_t>> known;
   const auto slices = tracker_.slices_of(service.key());

@@ -17,17 +17,21 @@ namespace weir {
 // Asks the same code that decides.
 class ServiceView {
  public:
-  // Id of a Service port in the kernel's tables; 0: it is not there.
-  using IdOf = std::function<std::uint32_t(const ServicePortKey&)>;
+  // What the kernel's tables have.
+  struct Tables {
+    std::function<std::uint32_t(const ServicePortKey&)> id_of;  // 0: it is not there
+    // Why its latest state is not there, one sentence; empty: it is.
+    std::function<std::string(const ServicePortKey&)> complaint;
+  };
 
   // All live as long.
   ServiceView(const Store& store, const ServiceTracker& tracker, const HealthServers& health,
-              const ServiceCounters& counters, IdOf id_of)
+              const ServiceCounters& counters, Tables tables)
       : store_(store),
         tracker_(tracker),
         health_(health),
         counters_(counters),
-        id_of_(std::move(id_of)) {}
+        tables_(std::move(tables)) {}
 
   // See api::Backend.
   std::vector<api::ServiceInfo> list(const ObjectKey& after, std::size_t most,
@@ -35,6 +39,7 @@ class ServiceView {
   Result<api::ServiceInfo> one(const ObjectKey& key, const api::ServiceUse& use) const;
 
  private:
+  std::vector<std::string> notes_of(const Service& service) const;
   api::ServiceInfo describe(const Service& service, const api::ServiceUse& use) const;
   api::ServicePortInfo describe_port(const Service& service, std::uint16_t index, Family family,
                                      const api::ServiceUse& use) const;
@@ -46,7 +51,7 @@ class ServiceView {
   const ServiceTracker& tracker_;
   const HealthServers& health_;
   const ServiceCounters& counters_;
-  IdOf id_of_;
+  Tables tables_;
 };
 
 }  // namespace weir

@@ -45,9 +45,13 @@ class ServiceViewTest : public testing::Test {
   HealthServers health_{loop_, 0};
   ServiceCounters counters_;
   api::ServiceUse use_;
-  ServiceView view_{store_, tracker_, health_, counters_, [](const ServicePortKey& key) {
-                      return key.family == Family::kIpv4 ? 4U : 6U;
-                    }};
+  std::string complaint_;
+  ServiceView view_{store_,
+                    tracker_,
+                    health_,
+                    counters_,
+                    {.id_of = [](const auto& key) { return key.family == Family::kIpv4 ? 4U : 6U; },
+                     .complaint = [this](const auto&) { return complaint_; }}};
 };
 
 std::vector<std::string> lines(const std::vector<api::ServiceFrontendInfo>& frontends) {
@@ -148,6 +152,13 @@ TEST_F(ServiceViewTest, WhatIsNotServedIsNoFrontendButANote) {
   EXPECT_THAT(web->notes, testing::Contains(HasSubstr("goes to service shop/cart")));
 }
 
+TEST_F(ServiceViewTest, WhatDoesNotFitIsANote) {
+  add(fixture::service());
+  EXPECT_THAT(cart().notes, IsEmpty());
+  complaint_ = "Service port shop/cart:http/TCP/IPv4: no room";
+  EXPECT_THAT(cart().notes, ElementsAre(complaint_));
+}
+
 TEST_F(ServiceViewTest, HeadlessExternalNameAndOtherProxysHaveNoPorts) {
   Service service = fixture::service();
   service.headless = true;
@@ -184,6 +195,7 @@ TEST_F(ServiceViewTest, TrafficOfTheService) {
   add(fixture::service());
   Flow flow;
   flow.type = FlowType::kEnded;
+  flow.service_id = 4;
   flow.service = std::make_shared<const ServiceName>(ServiceName{"shop", "cart", "http"});
   flow.service_id = 1;
   flow.bytes = {10, 20};

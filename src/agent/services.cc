@@ -13,6 +13,13 @@ constexpr auto kBatch = 5ms;
 constexpr auto kRetry = 1s;
 constexpr std::size_t kPortion = 1024;  // Services
 
+void log_new(std::vector<std::string>& known, std::vector<std::string> now) {
+  for (const std::string& text : now) {
+    if (std::ranges::find(known, text) == known.end()) spdlog::warn("{}", text);
+  }
+  known = std::move(now);
+}
+
 }  // namespace
 
 ServiceFlow::ServiceFlow(boost::asio::io_context& loop, Store& store, Dataplane& plane,
@@ -33,7 +40,9 @@ void ServiceFlow::start() {
 }
 
 void ServiceFlow::changed() {
-  if (!started_ || !tracker_.pending()) return;
+  if (!started_) return;
+  if (leaving_ != node_leaves()) tell_health();
+  if (!tracker_.pending()) return;
   health_.queued();
   soon();
 }
@@ -73,15 +82,17 @@ void ServiceFlow::note(const ServiceTables::Applied& applied) {
   for (const std::string& text : applied.refused) spdlog::error("{}", text);
 }
 
-void ServiceFlow::tell_health() {
-  auto conflicts = tracker_.conflicts();
-  for (const std::string& text : conflicts) {
-    if (std::ranges::find(conflicts_, text) == conflicts_.end()) spdlog::warn("{}", text);
-  }
-  conflicts_ = std::move(conflicts);
+bool ServiceFlow::node_leaves() const {
   const auto& nodes = store_.snapshot().nodes;
   const auto own = nodes.find(ObjectKey{"", tracker_.context().node});
-  health_.update(tracker_.health(), own != nodes.end() && own->second.leaving);
+  return own != nodes.end() && own->second.leaving;
+}
+
+void ServiceFlow::tell_health() {
+  log_new(conflicts_, tracker_.conflicts());
+  leaving_ = node_leaves();
+  health_.update(tracker_.health(), leaving_);
+  log_new(closed_ports_, health_.warnings());
   if (!pending_) health_.written();
 }
 

@@ -37,6 +37,7 @@ class ServiceFlow {
   void take();
   static void note(const ServiceTables::Applied& applied);
   void tell_health();
+  bool node_leaves() const;
 
   Store& store_;
   Dataplane& plane_;
@@ -47,7 +48,9 @@ class ServiceFlow {
   bool started_ = false;
   bool pending_ = false;
   bool retrying_ = false;
+  bool leaving_ = false;
   std::vector<std::string> conflicts_;
+  std::vector<std::string> closed_ports_;  // as logged
 };
 
 }  // namespace weir

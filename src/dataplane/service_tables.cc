@@ -229,6 +229,11 @@ std::vector<std::string> ServiceTables::complaints() const {
   return out;
 }
 
+std::string ServiceTables::complaint(const ServicePortKey& key) const {
+  const auto found = impl_->state.waiting.find(key);
+  return found == impl_->state.waiting.end() ? std::string() : found->second.text;
+}
+
 ServiceTables::Use ServiceTables::use() const {
   const ServiceState& state = impl_->state;
   return {.rows = state.rows_in_kernel(),

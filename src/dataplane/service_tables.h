@@ -75,6 +75,8 @@ class ServiceTables {
   Applied prune();
   // All that is refused now, and what is served in a lesser way (without a ring); sorted.
   std::vector<std::string> complaints() const;
+  // Why this one is refused; empty: it is not.
+  std::string complaint(const ServicePortKey& key) const;
 
   struct Use {
     std::uint64_t rows = 0, backends = 0, sets = 0, rings = 0;  // backends: slots in use

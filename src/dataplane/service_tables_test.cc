@@ -294,6 +294,8 @@ TEST_F(Tables, BackendsThatDoNotFitAreRefusedAndTheEarlierStateStays) {
               ElementsAre(testing::AllOf(HasSubstr("shop/a:http/TCP/IPv4"),
                                          HasSubstr("7 more slots"), HasSubstr("--backend-max"))));
   EXPECT_EQ(tables_->complaints(), applied.refused);
+  EXPECT_THAT(applied.refused, ElementsAre(tables_->complaint(port_key("a"))));
+  EXPECT_EQ(tables_->complaint(port_key("b")), "");
   EXPECT_EQ(kernel_->visible(), expected(before));
   EXPECT_THAT(later().refused, IsEmpty()) << "it was said already";
   EXPECT_TRUE(tables_->waiting());
@@ -301,6 +303,7 @@ TEST_F(Tables, BackendsThatDoNotFitAreRefusedAndTheEarlierStateStays) {
   EXPECT_TRUE(later().changed);
   EXPECT_FALSE(tables_->waiting());
   EXPECT_THAT(tables_->complaints(), IsEmpty());
+  EXPECT_EQ(tables_->complaint(port_key("a")), "");
   expect_as_desired();
 }
 
