@@ -1,6 +1,12 @@
 #include "agent.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <iterator>
+
+#include "abi/service.h"
 
 namespace weir::cases {
 namespace {
@@ -11,6 +17,43 @@ template <typename Value>
 Value without_version(Value value) {
   value.version = 0;
   return value;
+}
+
+ServiceContext context_of(const NodeConfig& config) {
+  ServiceContext out;
+  out.node = config.name;
+  return out;
+}
+
+std::string place(const Address& address, std::uint16_t port) {
+  return fmt::format("{}:{}",
+                     address.is_v4() ? address.to_string() : "[" + address.to_string() + "]", port);
+}
+
+std::string backends_text(const std::vector<ServiceBackend>& backends) {
+  std::vector<std::string> out;
+  for (const ServiceBackend& one : backends) {
+    out.push_back(place(one.address, one.port));
+    if (one.weight != 1) out.back() += fmt::format("*{}", one.weight);
+  }
+  return out.empty() ? "none" : fmt::format("{}", fmt::join(out, ","));
+}
+
+// "weir_service 10.96.0.7:80/TCP of=shop/cart:http ...": what its clients get; those in the cluster
+// have a line of their own, ".../TCP/cluster", where they get something else.
+std::string service_line(const ServicePortKey& key, const ServicePortEntries& entries,
+                         const ServiceFrontend& row) {
+  std::string where = place(row.address, row.port);
+  if (row.port != 0) where += fmt::format("/{}", protocol_name(key.protocol));
+  if (row.scope == WEIR_SCOPE_CLUSTER) where += "/cluster";
+  const auto& backends = row.local_set ? entries.local : entries.cluster;
+  const bool limited = (row.flags & WEIR_SERVICE_SOURCE_RANGES) != 0;
+  std::vector<std::string> sources;
+  for (const Cidr& range : entries.source_ranges) sources.push_back(range.to_string());
+  return fmt::format("weir_service {} of={}:{} backends={} affinity={}s from={}", where,
+                     key.object.to_string(), key.port,
+                     row.port == 0 ? "none" : backends_text(backends), entries.affinity_seconds,
+                     limited ? fmt::format("{}", fmt::join(sources, ",")) : "any");
 }
 
 void apply(Store& store, const Event& event) {
@@ -25,6 +68,7 @@ void apply(Store& store, const Event& event) {
 Agent::Agent(World& world, const NodeConfig& config)
     : world_(world),
       config_(config),
+      tracker_(store_, context_of(config)),
       endpoints_(world.endpoints),
       routes_(world.routes),
       netns_(world.netns) {
@@ -34,6 +78,8 @@ Agent::Agent(World& world, const NodeConfig& config)
   const Snapshot& snapshot = world.store.snapshot();
   for (const auto& [key, node] : snapshot.nodes) store_.upsert(Object(node));
   for (const auto& [key, pod] : snapshot.pods) store_.upsert(Object(pod));
+  for (const auto& [key, service] : snapshot.services) store_.upsert(Object(service));
+  for (const auto& [key, slice] : snapshot.slices) store_.upsert(Object(slice));
   for (const auto& [handle, endpoint] : snapshot.endpoints) store_.upsert(endpoint);
 }
 
@@ -44,10 +90,37 @@ void Agent::take(const Event& event) {
 
 std::optional<std::string> Agent::settle() {
   compiled_ = compile(store_.snapshot(), config_);
+  take_services();
   for (int round = 0; round < kMaxRounds; ++round) {
     if (write()) return check_tables();
   }
   return fmt::format("the maps did not settle in {} rounds", kMaxRounds);
+}
+
+void Agent::take_services() {
+  for (auto& [key, entries] : tracker_.take()) {
+    if (entries.frontends.empty()) {
+      services_.erase(key);
+    } else {
+      services_[key] = std::move(entries);
+    }
+  }
+}
+
+std::vector<std::string> Agent::lines() const {
+  std::vector<std::string> out = to_lines(compiled_.entries);
+  for (const auto& [key, entries] : services_) {
+    for (const ServiceFrontend& row : entries.frontends) {
+      out.push_back(service_line(key, entries, row));
+    }
+  }
+  return out;
+}
+
+std::vector<std::string> Agent::conflicts() const {
+  std::vector<std::string> out = compiled_.conflicts;
+  std::ranges::copy(tracker_.conflicts(), std::back_inserter(out));
+  return out;
 }
 
 bool Agent::write() {

@@ -4,9 +4,11 @@
 #include <optional>
 #include <random>
 #include <string>
+#include <vector>
 
 #include "case.h"
 #include "compile/compile.h"
+#include "compile/service_tracker.h"
 #include "dataplane/reconcile.h"
 #include "fake_table.h"
 #include "state/names.h"
@@ -41,9 +43,15 @@ class Agent {
   std::optional<std::string> settle();
 
   const Compiled& compiled() const { return compiled_; }
+  // Of Services and hostPorts.
+  const ServiceChanges& services() const { return services_; }
+  // One line for each entry, and what contradicts each other; as the .case files name them.
+  std::vector<std::string> lines() const;
+  std::vector<std::string> conflicts() const;
   const Names& names() const { return names_; }
 
  private:
+  void take_services();
   bool write();
   std::optional<std::string> check_tables() const;
 
@@ -51,11 +59,13 @@ class Agent {
   const NodeConfig& config_;
   Store store_;
   Names names_{store_};
+  ServiceTracker tracker_;
   Reconciler<EndpointTable> endpoints_;
   Reconciler<RouteTable> routes_;
   Reconciler<NetnsTable> netns_;
   std::uint32_t epoch_ = 0;
   Compiled compiled_;
+  ServiceChanges services_;
 };
 
 }  // namespace weir::cases

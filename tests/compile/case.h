@@ -39,7 +39,8 @@ struct Step {
 //   delete   FILE.yaml...            the same objects
 //   endpoint add HANDLE NAMESPACE/POD ifindex=N mac=MAC ADDRESS...
 //   endpoint delete HANDLE
-//   expect   MAP KEY FIELD=VALUE...  weir_endpoint, weir_route, kernel_route or name
+//   expect   MAP KEY FIELD=VALUE...  weir_endpoint, weir_route, kernel_route, weir_netns, name,
+//                                    or weir_service ADDRESS:PORT/PROTOCOL[/cluster]
 //   expect-none MAP KEY
 //   expect-conflict TEXT             one of those reported contains it
 //   expect-no-conflict

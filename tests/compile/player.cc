@@ -23,7 +23,7 @@ std::string name_line(const Names& names, const std::string& key) {
 std::string line_of(const Agent& agent, const Expectation& wanted) {
   if (wanted.map == "name") return name_line(agent.names(), wanted.key);
   const std::string start = fmt::format("{} {} ", wanted.map, wanted.key);
-  for (std::string& line : to_lines(agent.compiled().entries)) {
+  for (std::string& line : agent.lines()) {
     if (line.starts_with(start)) return std::move(line);
   }
   return "";
@@ -37,7 +37,7 @@ bool has_fields(const std::string& line, const std::vector<std::string>& fields)
 }
 
 bool holds(const Agent& agent, const Expectation& wanted) {
-  const auto& conflicts = agent.compiled().conflicts;
+  const auto conflicts = agent.conflicts();
   switch (wanted.type) {
     case Expectation::Type::kEntry:
       return has_fields(line_of(agent, wanted), wanted.fields);
@@ -72,10 +72,10 @@ class Player {
   void check(const Step& step) {
     for (const Expectation& wanted : step.expectations) {
       if (holds(*agent_, wanted)) continue;
-      auto lines = to_lines(agent_->compiled().entries);
+      auto lines = agent_->lines();
       if (wanted.map == "name") lines = {name_line(agent_->names(), wanted.key)};
       fail(fmt::format("line {} does not hold; there is\n  {}\nconflicts:\n  {}", wanted.line,
-                       fmt::join(lines, "\n  "), fmt::join(agent_->compiled().conflicts, "\n  ")));
+                       fmt::join(lines, "\n  "), fmt::join(agent_->conflicts(), "\n  ")));
     }
   }
   void check_end() {
@@ -102,6 +102,8 @@ class Player {
     const Snapshot& snapshot = world_.store.snapshot();
     for (const auto& [key, node] : snapshot.nodes) out.emplace_back(Upsert{node});
     for (const auto& [key, pod] : snapshot.pods) out.emplace_back(Upsert{pod});
+    for (const auto& [key, service] : snapshot.services) out.emplace_back(Upsert{service});
+    for (const auto& [key, slice] : snapshot.slices) out.emplace_back(Upsert{slice});
     for (const auto& [handle, endpoint] : snapshot.endpoints) out.emplace_back(endpoint);
     std::ranges::reverse(out);
     return out;
@@ -109,7 +111,7 @@ class Player {
 
   void fail(std::string text) { failures_.push_back(std::move(text)); }
   std::vector<std::string> failures() const { return failures_; }
-  const Compiled& compiled() const { return agent_->compiled(); }
+  const Agent& agent() const { return *agent_; }
 
  private:
   const Case& case_;
@@ -159,7 +161,8 @@ void play_undone(const Case& played, Player& player) {
   auto events = player.all_reversed();
   std::ranges::transform(events, events.begin(), undo);
   player.take_and_settle(events);
-  if (player.compiled() != compile(Snapshot(), played.config)) {
+  const Agent& agent = player.agent();
+  if (agent.compiled() != compile(Snapshot(), played.config) || !agent.services().empty()) {
     player.fail("something is left after all was deleted");
   }
 }
@@ -213,7 +216,11 @@ std::vector<std::string> play(const Case& played, Order order, std::uint32_t see
       play_undone(played, player);
       return player.failures();
   }
-  if (player.compiled() != forwards.compiled()) player.fail("the end is not that of forwards");
+  const Agent& there = player.agent();
+  if (there.compiled() != forwards.agent().compiled() ||
+      there.services() != forwards.agent().services()) {
+    player.fail("the end is not that of forwards");
+  }
   return player.failures();
 }
 
