@@ -52,10 +52,10 @@ rc::Gen<Node> any_node() {
   return rc::gen::build<Node>(
       set(&Node::name, text({"n0", "n0", "n1", "n2"})),
       set(&Node::addresses,
-          up_to(2, parsed<Address>({"172.30.0.10", "172.30.0.10", "fd00:30::10", "172.30.0.11",
-                                    "fd00:30::11", "10.96.0.3", "198.51.100.3"}))),
+          up_to(2, parsed<Address>({"172.30.0.1", "172.30.0.1", "fd00:30::1", "172.30.0.2",
+                                    "fd00:30::2", "10.96.0.3", "198.51.100.3"}))),
       set(&Node::pod_cidrs,
-          up_to(2, parsed<Cidr>({"10.244.0.0/24", "10.244.1.0/24", "fd00:244:1::/64",
+          up_to(2, parsed<Cidr>({"10.244.1.0/24", "10.244.2.0/24", "fd00:244:1::/64",
                                  "198.51.100.2/31", "192.0.2.4/32"}))),
       set(&Node::zone, text({"", "a", "a", "b"})), set(&Node::leaving, seldom(5)));
 }
@@ -66,15 +66,15 @@ rc::Gen<HostPort> any_host_port() {
       set(&HostPort::host_port, rc::gen::element<std::uint16_t>(80, 30080, 31000, 0)),
       set(&HostPort::port, mostly<std::uint16_t>(8080, {9090, 0})),
       set(&HostPort::host_ip,
-          parsed<Address>({"::", "::", "0.0.0.0", "172.30.0.10", "198.51.100.1", "fd00:30::10"})));
+          parsed<Address>({"::", "::", "0.0.0.0", "172.30.0.1", "198.51.100.1", "fd00:30::1"})));
 }
 
 rc::Gen<Pod> any_pod() {
   return rc::gen::build<Pod>(
       set(&Pod::namespace_, any_namespace()), set(&Pod::name, text({"p0", "p1", "p2", "p3"})),
       set(&Pod::node, text({"n0", "n0", "n1", ""})),
-      set(&Pod::addresses,
-          up_to(2, parsed<Address>({"10.244.0.1", "10.244.0.2", "fd00:244::1", "10.244.1.1"}))),
+      set(&Pod::addresses, up_to(2, parsed<Address>({"10.244.1.10", "10.244.1.11", "fd00:244:1::10",
+                                                     "10.244.2.20"}))),
       set(&Pod::phase, mostly(PodPhase::kRunning, {PodPhase::kFailed, PodPhase::kPending}, 6)),
       set(&Pod::host_network, seldom(8)), set(&Pod::terminating, seldom(4)),
       set(&Pod::host_ports, up_to(2, any_host_port())),
@@ -100,7 +100,7 @@ rc::Gen<std::vector<Address>> any_cluster_ips() {
 rc::Gen<Ingress> any_ingress() {
   return rc::gen::build<Ingress>(
       set(&Ingress::address, parsed<Address>({"192.0.2.1", "192.0.2.2", "192.0.2.4", "10.96.0.2",
-                                              "2001:db8:2::1", "127.0.0.1", "172.30.0.10"})),
+                                              "2001:db8:2::1", "127.0.0.1", "172.30.0.1"})),
       set(&Ingress::proxy, seldom(4)));
 }
 
@@ -120,11 +120,11 @@ rc::Gen<Service> any_service() {
                  {ServiceType::kClusterIp, ServiceType::kNodePort, ServiceType::kExternalName}, 2)),
       set(&Service::external_ips,
           up_to(2, parsed<Address>({"198.51.100.1", "198.51.100.2", "198.51.100.3", "192.0.2.1",
-                                    "2001:db8:1::1", "10.96.0.1", "10.244.0.9", "224.0.0.1",
-                                    "172.30.0.10", "fd00:30::10"}))),
+                                    "2001:db8:1::1", "10.96.0.1", "10.244.1.9", "224.0.0.1",
+                                    "172.30.0.1", "fd00:30::1"}))),
       set(&Service::ingress, up_to(2, any_ingress())),
       set(&Service::source_ranges,
-          up_to(2, parsed<Cidr>({"203.0.113.0/24", "10.244.0.0/16", "172.30.0.10/32", "0.0.0.0/0",
+          up_to(2, parsed<Cidr>({"203.0.113.0/24", "10.244.0.0/16", "172.30.0.1/32", "0.0.0.0/0",
                                  "2001:db8:9::/48", "fd00::/8"}))),
       set(&Service::internal_policy, policy), set(&Service::external_policy, policy),
       set(&Service::publish_not_ready, seldom(5)),
@@ -137,10 +137,10 @@ rc::Gen<Service> any_service() {
 
 rc::Gen<std::vector<Address>> any_endpoint_addresses(Family family) {
   const auto good = family == Family::kIpv4
-                        ? parsed<Address>({"10.244.0.1", "10.244.0.2", "10.244.1.1", "10.244.1.2",
-                                           "10.244.1.3", "172.30.0.10"})
-                        : parsed<Address>({"fd00:244::1", "fd00:244:1::1", "fd00:244:1::2"});
-  const auto any = parsed<Address>({"10.244.0.1", "fd00:244::1", "127.0.0.1", "fe80::1"});
+                        ? parsed<Address>({"10.244.1.10", "10.244.1.11", "10.244.2.20",
+                                           "10.244.2.21", "10.244.2.22", "172.30.0.1"})
+                        : parsed<Address>({"fd00:244:1::10", "fd00:244:2::20", "fd00:244:2::21"});
+  const auto any = parsed<Address>({"10.244.1.10", "fd00:244:1::10", "127.0.0.1", "fe80::1"});
   return rc::gen::weightedOneOf<std::vector<Address>>(
       {{8, rc::gen::container<std::vector<Address>>(1, good)}, {1, up_to(2, any)}});
 }
@@ -220,7 +220,7 @@ std::set<Address> node_addresses(const Cluster& cluster) {
 }
 
 Places places(const Cluster& cluster) {
-  Places out{.addresses = {address("10.96.0.9"), address("203.0.113.9"), address("10.244.0.1")},
+  Places out{.addresses = {address("10.96.0.9"), address("203.0.113.9"), address("10.244.1.10")},
              .ports = {22},
              .protocols = {Protocol::kTcp}};
   out.add(node_addresses(cluster));
@@ -246,14 +246,16 @@ struct Client {
   bool in_cluster;
 };
 
-// A pod, this node and two clients outside, in each family.
+// Pods of this node and of another, this node, and two clients outside, in each family.
 const std::vector<Client>& clients(Family family) {
-  static const std::vector<Client> v4 = {{address("10.244.0.1"), true},
-                                         {address("172.30.0.10"), true},
+  static const std::vector<Client> v4 = {{address("10.244.1.10"), true},
+                                         {address("10.244.2.21"), true},
+                                         {address("172.30.0.1"), true},
                                          {address("203.0.113.5"), false},
                                          {address("198.18.0.1"), false}};
-  static const std::vector<Client> v6 = {{address("fd00:244::1"), true},
-                                         {address("fd00:30::10"), true},
+  static const std::vector<Client> v6 = {{address("fd00:244:1::10"), true},
+                                         {address("fd00:244:2::21"), true},
+                                         {address("fd00:30::1"), true},
                                          {address("2001:db8:9::5"), false},
                                          {address("2001:db8:8::1"), false}};
   return family == Family::kIpv4 ? v4 : v6;

@@ -366,7 +366,8 @@ Answer ask_service(const Cluster& cluster, const Claimant& of, const Question& q
   }
   Answer out{.verdict = Verdict::kServed};
   fill_backends(chosen, out);
-  out.may_masquerade = of.by != By::kClusterIp && !local && !q.in_cluster;
+  // kube-proxy also bridges clients outside that are routed to a ClusterIP.
+  out.may_masquerade = !q.in_cluster && (of.by == By::kClusterIp || !local);
   out.affinity_seconds = of.service->affinity_seconds;
   return out;
 }

@@ -22,11 +22,11 @@ class Reader {
       return out;
     }
     out.affinity_seconds = row->affinity_s;
-    // The source is kept but for what leaves this node on its way back to a client outside.
-    out.may_masquerade = (row->flags & WEIR_SERVICE_EXTERNAL) != 0 && !question_.in_cluster &&
-                         std::ranges::any_of(out.backends, [](const auto& backend) {
-                           return !backend.second.this_node;
-                         });
+    // The source is kept but for what leaves this node on behalf of a client outside.
+    out.may_masquerade =
+        !question_.in_cluster && std::ranges::any_of(out.backends, [](const auto& backend) {
+          return !backend.second.this_node;
+        });
     return out;
   }
 
