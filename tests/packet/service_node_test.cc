@@ -272,6 +272,9 @@ TEST_P(ServiceNode, ClientsInTheClusterHaveARowOfTheirOwn) {
   const Outcome remote = bed().from_tunnel(
       cast().node_r, eth() / ip(cast().pod_r2, cast().node) / tcp(1, kNodePort, SYN));
   EXPECT_EQ(Wire::parse(remote.frame)->dst_port, 2);
+  const Outcome node = bed().from_nic(eth(kMacOther, kMacOther) / ip(cast().node_r, cast().node) /
+                                      tcp(1, kNodePort, SYN));
+  EXPECT_EQ(Wire::parse(node.frame)->dst_port, 2);
   EXPECT_EQ(Wire::parse(loopback(cast().node, cast().node, tcp(1, kNodePort, SYN)).frame)->dst_port,
             2);
 }
