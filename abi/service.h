@@ -40,7 +40,8 @@ struct weir_service {
   __u32 set;        /* index in weir_set */
   __u32 flags;      /* enum weir_service_flag */
   __u32 affinity_s; /* sessionAffinity ClientIP; 0: none */
-  __u32 local_set;  /* DSR: the backends on this node, for what other nodes hand over */
+  __u32 local_set;  /* the backends on this node: `set` itself, or, with DSR, for what other nodes
+                     * hand over; 0: it names none */
   __u32 spare[2];
 };
 WEIR_LAYOUT(weir_service, 48);

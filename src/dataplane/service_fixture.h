@@ -151,7 +151,7 @@ class FakeKernel : public ServiceRows {
         fmt::format("{}:{}/{}/{} flags={:#x} affinity={}", from_abi(row.key.vip).to_string(),
                     ntohs(row.key.port), row.key.proto, row.key.scope, row.flags, row.affinity_s);
     out += backends_text(row.set);
-    if (row.local_set != 0) out += " here:" + backends_text(row.local_set);
+    if ((row.flags & WEIR_SERVICE_DSR) != 0) out += " here:" + backends_text(row.local_set);
     if ((row.flags & WEIR_SERVICE_SOURCE_RANGES) == 0) return out;
     std::vector<Cidr> ranges;
     for (const auto& range : ranges_) {

@@ -261,7 +261,7 @@ weir_service ServiceRound::value_of(const Port& port, const PortRow& row) const 
   out.set = set_of(port, row.flags);
   out.flags = row.flags & ~PortRow::kLocalSet;
   out.affinity_s = port.affinity_s;
-  out.local_set = (row.flags & WEIR_SERVICE_DSR) != 0 ? port.sets[1] : 0;
+  out.local_set = row.names(1) ? port.sets[1] : 0;
   return out;
 }
 

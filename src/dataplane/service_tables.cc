@@ -60,7 +60,7 @@ void ServiceTables::Impl::adopt_row(const weir_service& row) {
   constexpr std::uint32_t kOwn = PortRow::kLocalSet | PortRow::kStale;
   PortRow adopted{.key = row.key, .flags = row.flags & ~kOwn};
   bool sound = (row.flags & kOwn) == 0 && row.affinity_s == port->affinity_s;
-  const bool local = (row.flags & WEIR_SERVICE_LOCAL) != 0;
+  const bool local = row.local_set != 0 && row.local_set == row.set;
   if (local) adopted.flags |= PortRow::kLocalSet;
   if ((row.flags & WEIR_SERVICE_OTHER_PORTS) == 0) {
     std::uint32_t& set = port->sets[local ? 1 : 0];

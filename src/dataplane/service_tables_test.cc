@@ -132,7 +132,7 @@ TEST_F(Tables, OnlyWhatDiffersIsWritten) {
   entries.cluster = pods(10, 4);
   EXPECT_TRUE(put("cart", entries).changed);
   EXPECT_EQ(kernel_->writes, before) << "backends are no business of the rows";
-  entries.frontends.front().flags |= WEIR_SERVICE_DSR;
+  entries.frontends.at(1).flags |= WEIR_SERVICE_DSR;
   put("cart", entries);
   EXPECT_EQ(kernel_->writes, before + 1);
   expect_as_desired();
@@ -409,6 +409,22 @@ TEST_F(Tables, ARestartChangesNothing) {
   EXPECT_EQ(kernel_->writes, writes);
   EXPECT_EQ(id("cart"), cart);
   EXPECT_EQ(id("web"), web);
+  expect_as_desired();
+}
+
+// Policy Local while nobody serves, or a Service whose clients stay on their node.
+TEST_F(Tables, ARestartFindsTheLocalSetOfARowWithoutItsFlag) {
+  auto entries = cluster_ip(1, {});
+  entries.frontends.front().local_set = true;
+  entries.local = {{.address = pod(1), .port = 8080, .this_node = true}};
+  put("cart", entries);
+  const weir_service before = row(1);
+  restart();
+  const auto applied = put("cart", entries);
+  EXPECT_FALSE(applied.changed);
+  EXPECT_FALSE(applied.judged_again) << "no connection is asked anything";
+  EXPECT_EQ(row(1).set, before.set);
+  EXPECT_FALSE(tables_->prune().changed);
   expect_as_desired();
 }
 

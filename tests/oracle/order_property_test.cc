@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <rapidcheck.h>
 
+#include <map>
 #include <memory>
 #include <random>
 
@@ -68,6 +69,19 @@ class Life {
     }
     RC_ASSERT(!tables_->waiting());
     return {entries_, tracker_->conflicts(), kernel_.visible(), tracker_->health()};
+  }
+
+  // Another agent finds everything as it should be: no id, set or row changes.
+  void restart_for_nothing() {
+    std::map<ServicePortKey, std::uint32_t> ids;
+    for (const auto& [key, entries] : entries_) ids[key] = tables_->id_of(key);
+    tables_ = kernel_.agent();
+    tracker_ = std::make_unique<ServiceTracker>(*store_, context_of(end_));
+    ServiceTables::Applied applied = tables_->apply(tracker_->take());
+    RC_ASSERT(!applied.changed && !applied.judged_again && applied.refused.empty());
+    applied = tables_->prune();
+    RC_ASSERT(!applied.changed && !applied.judged_again);
+    for (const auto& [key, id] : ids) RC_ASSERT(tables_->id_of(key) == id);
   }
 
   unsigned below(unsigned n) { return static_cast<unsigned>(random_()) % n; }
@@ -162,6 +176,7 @@ void check_life(unsigned failures) {
   expect_equal(got.visible, expected(got.entries));
   expect_equal(got.conflicts, wanted.conflicts);
   RC_ASSERT(got.health == wanted.health);
+  life.restart_for_nothing();
 }
 
 TEST(ServiceOrder, TheTablesDependOnTheObjectsOnly) {
