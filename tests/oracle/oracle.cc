@@ -335,7 +335,7 @@ bool is_source_refused(const Service& service, const Address& source) {
 }
 
 Answer ask_pod(const Claimant& of, const Question& q) {
-  Answer out{.verdict = Verdict::kServed};
+  Answer out{.verdict = Verdict::kServed, .owner = of.pod->key()};
   out.backends[{*pod_ip(*of.pod, q.destination.family()), of.host_port->port}] = {true, 1};
   return out;
 }
@@ -355,16 +355,18 @@ bool prefers_own_node(const Claimant& of, const Candidates& all) {
 
 Answer ask_service(const Cluster& cluster, const Claimant& of, const Question& q) {
   if (of.by == By::kIngress && is_source_refused(*of.service, q.source)) {
-    return {.verdict = Verdict::kSourceRefused};
+    return {.verdict = Verdict::kSourceRefused, .owner = of.service->key()};
   }
   const Candidates all = candidates(cluster, *of.service, *of.port, q.destination.family());
   const bool local = is_local_policy(of, q);
   const Candidates chosen =
       local || prefers_own_node(of, all) ? for_local_policy(all) : for_cluster_policy(cluster, all);
+  Answer out{.verdict = Verdict::kServed, .owner = of.service->key()};
   if (chosen.empty()) {
-    return {.verdict = local && !usable(all).empty() ? Verdict::kNoLocal : Verdict::kNoBackend};
+    const bool elsewhere = local && !usable(all).empty();
+    out.verdict = elsewhere ? Verdict::kNoLocal : Verdict::kNoBackend;
+    return out;
   }
-  Answer out{.verdict = Verdict::kServed};
   fill_backends(chosen, out);
   // kube-proxy also bridges clients outside that are routed to a ClusterIP.
   out.may_masquerade = !q.in_cluster && (of.by == By::kClusterIp || !local);
@@ -407,6 +409,7 @@ std::string Question::to_string() const {
 
 std::string Answer::to_string() const {
   std::string out = name_of(verdict);
+  if (!owner.name.empty()) out += " by " + owner.to_string();
   for (const auto& [place, backend] : backends) {
     out += fmt::format(" {}:{}{}*{}", place.first.to_string(), place.second,
                        backend.this_node ? "(here)" : "", backend.weight);
@@ -422,6 +425,30 @@ Answer ask(const Cluster& cluster, const Question& q) {
     return {};
   }
   return found->pod != nullptr ? ask_pod(*found, q) : ask_service(cluster, *found, q);
+}
+
+std::vector<Question> expected_places(const Cluster& cluster, const Service& service) {
+  std::vector<Address> addresses = service.cluster_ips;
+  for (const Ingress& one : service.ingress) {
+    const bool served = service.type == ServiceType::kLoadBalancer && !one.proxy;
+    if (served) addresses.push_back(one.address);
+  }
+  if (cluster.external_ips) {
+    addresses.insert(addresses.end(), service.external_ips.begin(), service.external_ips.end());
+  }
+  std::vector<Question> out;
+  for (const Address& address : addresses) {
+    if (!is_proxied(service) || !cluster_ip(service, address.family())) continue;
+    for (const ServicePort& port : service.ports) {
+      if (port.port == 0) continue;
+      out.push_back({.source = address,
+                     .in_cluster = true,
+                     .destination = address,
+                     .port = port.port,
+                     .protocol = port.protocol});
+    }
+  }
+  return out;
 }
 
 }  // namespace weir::oracle

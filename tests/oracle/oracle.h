@@ -4,6 +4,7 @@
 #include <map>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "model/endpoint_slice.h"
 #include "model/node.h"
@@ -57,6 +58,8 @@ struct Backend {
 
 struct Answer {
   Verdict verdict = Verdict::kNoService;
+  // The Service, or the pod with the hostPort; empty: kNoService, kUnknown, kNoPort.
+  ObjectKey owner = {};
   // Weights have no common divisor.
   std::map<std::pair<Address, std::uint16_t>, Backend> backends = {};
   bool may_masquerade = false;  // the backend may see another source than the client's
@@ -67,5 +70,8 @@ struct Answer {
 };
 
 Answer ask(const Cluster& cluster, const Question& question);
+
+// The addresses and ports where the Service's author expects it, whoever gets them.
+std::vector<Question> expected_places(const Cluster& cluster, const Service& service);
 
 }  // namespace weir::oracle

@@ -8,14 +8,17 @@ namespace {
 
 class Reader {
  public:
-  Reader(FakeKernel& kernel, const Cluster& cluster, const Question& question)
-      : kernel_(kernel), cluster_(cluster), question_(question) {}
+  Reader(FakeKernel& kernel, const ServiceTables& tables, const Cluster& cluster,
+         const Question& question)
+      : kernel_(kernel), tables_(tables), cluster_(cluster), question_(question) {}
 
   Answer read() {
     const auto row = find_row();
     if (!row) return read_without_row();
-    if (!admits(*row)) return {.verdict = Verdict::kSourceRefused};
+    const ObjectKey owner = tables_.port_of(row->id).value_or(ServicePortKey()).object;
+    if (!admits(*row)) return {.verdict = Verdict::kSourceRefused, .owner = owner};
     Answer out = read_set(row->set);
+    out.owner = owner;
     if (out.backends.empty()) {
       out.verdict =
           (row->flags & WEIR_SERVICE_LOCAL) != 0 ? Verdict::kNoLocal : Verdict::kNoBackend;
@@ -93,14 +96,16 @@ class Reader {
   }
 
   FakeKernel& kernel_;
+  const ServiceTables& tables_;
   const Cluster& cluster_;
   const Question& question_;
 };
 
 }  // namespace
 
-Answer read_tables(FakeKernel& kernel, const Cluster& cluster, const Question& question) {
-  return Reader(kernel, cluster, question).read();
+Answer read_tables(FakeKernel& kernel, const ServiceTables& tables, const Cluster& cluster,
+                   const Question& question) {
+  return Reader(kernel, tables, cluster, question).read();
 }
 
 }  // namespace weir::oracle

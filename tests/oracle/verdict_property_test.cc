@@ -2,7 +2,9 @@
 #include <gtest/gtest.h>
 #include <rapidcheck.h>
 
+#include <algorithm>
 #include <map>
+#include <memory>
 
 #include "compile/service_tracker.h"
 #include "generate.h"
@@ -14,18 +16,38 @@ namespace weir::oracle {
 namespace {
 
 // Compiled and written as the agent does it, once, from a complete list.
-void load(const Cluster& cluster, FakeKernel& kernel) {
-  Store store;
-  for (const Object& object : objects(cluster)) store.upsert(object);
-  ServiceContext context;
-  context.node = cluster.this_node;
-  context.external_ips = cluster.external_ips;
-  ServiceTracker tracker(store, context);
-  const auto tables = kernel.agent();
-  tables->apply(tracker.take());
-  tables->prune();
-  RC_ASSERT(!tables->waiting());
-}
+class Loaded {
+ public:
+  explicit Loaded(const Cluster& cluster) : tracker_(filled(cluster), context(cluster)) {
+    tables_->apply(tracker_.take());
+    tables_->prune();
+    RC_ASSERT(!tables_->waiting());
+  }
+
+  Answer read(const Cluster& cluster, const Question& question) {
+    return read_tables(kernel_, *tables_, cluster, question);
+  }
+  std::vector<std::string> complaints(const Service& service) const {
+    return tracker_.complaints(service.key());
+  }
+
+ private:
+  Store& filled(const Cluster& cluster) {
+    for (const Object& object : objects(cluster)) store_.upsert(object);
+    return store_;
+  }
+  static ServiceContext context(const Cluster& cluster) {
+    ServiceContext out;
+    out.node = cluster.this_node;
+    out.external_ips = cluster.external_ips;
+    return out;
+  }
+
+  Store store_;
+  ServiceTracker tracker_;
+  FakeKernel kernel_{{.rows = 1024, .sets = 256, .backends = 1024, .rings = 1}};
+  std::unique_ptr<ServiceTables> tables_ = kernel_.agent();
+};
 
 // A backend on this node needs no other source, whatever the policy.
 Answer without_needless_masquerade(Answer answer) {
@@ -41,11 +63,10 @@ TEST(ServiceOracle, TheTablesSayWhatKubernetesSays) {
   EXPECT_TRUE(holds(1000, [&seen] {
     const auto cluster = *any_cluster();
     const auto seed = *rc::gen::noShrink(rc::gen::arbitrary<std::uint32_t>());
-    FakeKernel kernel({.rows = 1024, .sets = 256, .backends = 1024, .rings = 1});
-    load(cluster, kernel);
+    Loaded loaded(cluster);
     for (const Question& question : questions(cluster, seed)) {
       const Answer wanted = without_needless_masquerade(ask(cluster, question));
-      const Answer got = read_tables(kernel, cluster, question);
+      const Answer got = loaded.read(cluster, question);
       if (got != wanted) {
         RC_FAIL(question.to_string() + "\n  Kubernetes: " + wanted.to_string() +
                 "\n  the tables: " + got.to_string());
@@ -58,6 +79,33 @@ TEST(ServiceOracle, TheTablesSayWhatKubernetesSays) {
     EXPECT_GT(times, 100);
   }
   EXPECT_EQ(seen.size(), 7U) << "each verdict is given";
+}
+
+bool any_contains(const std::vector<std::string>& texts, const std::string& what) {
+  return std::ranges::any_of(
+      texts, [&what](const std::string& text) { return text.find(what) != std::string::npos; });
+}
+
+TEST(ServiceOracle, WhoIsNotServedWhereItIsExpectedIsTold) {
+  int told = 0;
+  EXPECT_TRUE(holds(1000, [&told] {
+    const auto cluster = *any_cluster();
+    const Loaded loaded(cluster);
+    for (const auto& [key, service] : cluster.services) {
+      const auto complaints = loaded.complaints(service);
+      for (const std::string& text : complaints) {
+        RC_ASSERT(text.starts_with("service " + key.to_string() + ": "));
+      }
+      for (const Question& place : expected_places(cluster, service)) {
+        if (ask(cluster, place).owner == key) continue;
+        ++told;
+        if (!any_contains(complaints, place.destination.to_string() + " ")) {
+          RC_FAIL("nothing is said of " + key.to_string() + " at " + place.to_string());
+        }
+      }
+    }
+  }));
+  EXPECT_GT(told, 1000);
 }
 
 }  // namespace
