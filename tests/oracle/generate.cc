@@ -130,7 +130,7 @@ rc::Gen<Service> any_service() {
       set(&Service::publish_not_ready, seldom(5)),
       set(&Service::affinity_seconds, mostly<std::uint32_t>(0, {1, 10800})),
       set(&Service::other_proxy, seldom(12)), set(&Service::own_node_first, seldom(5)),
-      set(&Service::dsr, seldom(5)));
+      set(&Service::dsr, rc::gen::arbitrary<bool>()));
 }
 
 // --- EndpointSlices ------------------------------------------------------------------------------

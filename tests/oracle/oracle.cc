@@ -359,8 +359,9 @@ Answer ask_service(const Cluster& cluster, const Claimant& of, const Question& q
   }
   const Candidates all = candidates(cluster, *of.service, *of.port, q.destination.family());
   const bool local = is_local_policy(of, q);
-  const Candidates chosen =
-      local || prefers_own_node(of, all) ? for_local_policy(all) : for_cluster_policy(cluster, all);
+  const Candidates chosen = local || q.handed_over || prefers_own_node(of, all)
+                                ? for_local_policy(all)
+                                : for_cluster_policy(cluster, all);
   Answer out{.verdict = Verdict::kServed, .owner = of.service->key()};
   if (chosen.empty()) {
     const bool elsewhere = local && !usable(all).empty();
@@ -370,6 +371,7 @@ Answer ask_service(const Cluster& cluster, const Claimant& of, const Question& q
   fill_backends(chosen, out);
   // kube-proxy also bridges clients outside that are routed to a ClusterIP.
   out.may_masquerade = !q.in_cluster && (of.by == By::kClusterIp || !local);
+  out.direct_return = of.service->dsr && of.by != By::kClusterIp && !local && !q.in_cluster;
   out.affinity_seconds = of.service->affinity_seconds;
   return out;
 }
@@ -402,9 +404,9 @@ bool Cluster::is_this_nodes(const Address& address) const {
 }
 
 std::string Question::to_string() const {
-  return fmt::format("{} ({}) -> {} port {}/{}", source.to_string(),
+  return fmt::format("{} ({}) -> {} port {}/{}{}", source.to_string(),
                      in_cluster ? "in the cluster" : "outside", destination.to_string(), port,
-                     protocol_name(protocol));
+                     protocol_name(protocol), handed_over ? ", handed over" : "");
 }
 
 std::string Answer::to_string() const {
@@ -414,7 +416,9 @@ std::string Answer::to_string() const {
     out += fmt::format(" {}:{}{}*{}", place.first.to_string(), place.second,
                        backend.this_node ? "(here)" : "", backend.weight);
   }
-  return out + fmt::format(" affinity={}s masquerade={}", affinity_seconds, may_masquerade);
+  if (may_masquerade) out += " may be masqueraded";
+  if (direct_return) out += " direct return";
+  return affinity_seconds == 0 ? out : out + fmt::format(" affinity={}s", affinity_seconds);
 }
 
 Answer ask(const Cluster& cluster, const Question& q) {

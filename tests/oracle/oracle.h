@@ -34,6 +34,8 @@ struct Question {
   Address destination;
   std::uint16_t port = 0;
   Protocol protocol = Protocol::kTcp;
+  // By the node that the client has addressed: this one is to answer it.
+  bool handed_over = false;
 
   std::string to_string() const;
   friend auto operator<=>(const Question&, const Question&) = default;
@@ -63,6 +65,8 @@ struct Answer {
   // Weights have no common divisor.
   std::map<std::pair<Address, std::uint16_t>, Backend> backends = {};
   bool may_masquerade = false;  // the backend may see another source than the client's
+  // Backends on other nodes answer the client themselves: they are handed what it sends.
+  bool direct_return = false;
   std::uint32_t affinity_seconds = 0;
 
   std::string to_string() const;

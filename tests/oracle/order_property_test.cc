@@ -180,7 +180,7 @@ void check_life(unsigned failures) {
 }
 
 TEST(ServiceOrder, TheTablesDependOnTheObjectsOnly) {
-  EXPECT_TRUE(holds(200, [] { check_life(0); }));
+  EXPECT_TRUE(holds(400, [] { check_life(0); }));
 }
 
 TEST(ServiceOrder, AlsoWhenATenthOfTheWritesFails) {

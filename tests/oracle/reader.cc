@@ -17,7 +17,7 @@ class Reader {
     if (!row) return read_without_row();
     const ObjectKey owner = tables_.port_of(row->id).value_or(ServicePortKey()).object;
     if (!admits(*row)) return {.verdict = Verdict::kSourceRefused, .owner = owner};
-    Answer out = read_set(row->set);
+    Answer out = read_set(question_.handed_over ? row->local_set : row->set);
     out.owner = owner;
     if (out.backends.empty()) {
       out.verdict =
@@ -25,6 +25,7 @@ class Reader {
       return out;
     }
     out.affinity_seconds = row->affinity_s;
+    out.direct_return = (row->flags & WEIR_SERVICE_DSR) != 0 && !question_.in_cluster;
     // The source is kept but for what leaves this node on behalf of a client outside.
     out.may_masquerade =
         !question_.in_cluster && std::ranges::any_of(out.backends, [](const auto& backend) {

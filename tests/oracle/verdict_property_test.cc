@@ -58,25 +58,37 @@ Answer without_needless_masquerade(Answer answer) {
   return answer;
 }
 
+Answer check(Loaded& loaded, const Cluster& cluster, const Question& question) {
+  const Answer wanted = without_needless_masquerade(ask(cluster, question));
+  const Answer got = loaded.read(cluster, question);
+  if (got != wanted) {
+    RC_FAIL(question.to_string() + "\n  Kubernetes: " + wanted.to_string() +
+            "\n  the tables: " + got.to_string());
+  }
+  return wanted;
+}
+
 TEST(ServiceOracle, TheTablesSayWhatKubernetesSays) {
   std::map<Verdict, int> seen;
-  EXPECT_TRUE(holds(1000, [&seen] {
+  int handed_over = 0;
+  EXPECT_TRUE(holds(1000, [&] {
     const auto cluster = *any_cluster();
     const auto seed = *rc::gen::noShrink(rc::gen::arbitrary<std::uint32_t>());
     Loaded loaded(cluster);
-    for (const Question& question : questions(cluster, seed)) {
-      const Answer wanted = without_needless_masquerade(ask(cluster, question));
-      const Answer got = loaded.read(cluster, question);
-      if (got != wanted) {
-        RC_FAIL(question.to_string() + "\n  Kubernetes: " + wanted.to_string() +
-                "\n  the tables: " + got.to_string());
-      }
-      ++seen[wanted.verdict];
+    for (Question question : questions(cluster, seed)) {
+      const Answer answer = check(loaded, cluster, question);
+      ++seen[answer.verdict];
+      if (!answer.direct_return) continue;
+      question.handed_over = true;
+      check(loaded, cluster, question);
+      ++handed_over;
     }
   }));
+  std::printf("handed over: %d\n", handed_over);
+  EXPECT_GT(handed_over, 0);
   for (const auto& [verdict, times] : seen) {
     std::printf("%s: %d times\n", Answer{.verdict = verdict}.to_string().c_str(), times);
-    EXPECT_GT(times, 100);
+    EXPECT_GT(times, 20);
   }
   EXPECT_EQ(seen.size(), 7U) << "each verdict is given";
 }
@@ -105,7 +117,7 @@ TEST(ServiceOracle, WhoIsNotServedWhereItIsExpectedIsTold) {
       }
     }
   }));
-  EXPECT_GT(told, 1000);
+  EXPECT_GT(told, 100);
 }
 
 }  // namespace
