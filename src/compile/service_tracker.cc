@@ -77,12 +77,9 @@ void ServiceTracker::change(const RowChange<Node>& row) {
 
 void ServiceTracker::change(const RowChange<Pod>& row) {
   change_weight(row);
-  const Pod* before = is_pod_here(row.before) ? row.before : nullptr;
-  const Pod* after = is_pod_here(row.after) ? row.after : nullptr;
-  if ((before == nullptr || before->host_ports.empty()) &&
-      (after == nullptr || after->host_ports.empty())) {
-    return;
-  }
+  const Pod* before = has_host_ports_here(row.before) ? row.before : nullptr;
+  const Pod* after = has_host_ports_here(row.after) ? row.after : nullptr;
+  if (before == nullptr && after == nullptr) return;
   replace_host_ports(before, after, row.after != nullptr ? row.after : row.before);
 }
 

@@ -81,7 +81,9 @@ class ServiceTracker {
   // For keys of `before` that `after` has no more.
   void mark_gone(const std::vector<ServicePortKey>& before,
                  const std::vector<ServicePortKey>& after);
-  bool is_pod_here(const Pod* pod) const { return pod != nullptr && pod->node == context_.node; }
+  bool has_host_ports_here(const Pod* pod) const {
+    return pod != nullptr && pod->node == context_.node && !pod->host_ports.empty();
+  }
 
   // What changed by more than one Service's own objects becomes marks.
   void settle();

@@ -349,6 +349,19 @@ TEST_F(Tracker, ARecreatedPodTakesItsHostPortOver) {
   EXPECT_EQ(held.size(), 1U);
 }
 
+// Of the same name, and gone before anybody has looked.
+TEST_F(Tracker, APodThatLosesItsHostPortAndGoesLeavesNothing) {
+  put(pod("host", {kHostPort80}));
+  take();
+  put(pod("host", {}));
+  erase(pod("host", {}));
+  put(pod("other", {kHostPort80}, "10.244.0.4"));
+  take();
+  EXPECT_EQ(held.size(), 1U);
+  EXPECT_THAT(lines(),
+              Contains(HasSubstr("shop/other:hostPort/TCP/80/TCP/IPv4 backend=10.244.0.4")));
+}
+
 TEST_F(Tracker, HostPortsOfOtherNodesPodsAreNotServed) {
   Pod other = pod("host", {kHostPort80});
   other.node = "n1";
