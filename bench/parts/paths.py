@@ -11,20 +11,22 @@ FAMILIES = ("IPv4", "IPv6")
 
 
 class Path:
-    """Two pods, a server in the second; `addresses`: of the server, IPv4 and IPv6."""
+    """Two pods, a server in the second; `addresses`: of the server, IPv4 and IPv6, or one of them;
+    `entry`: words before the client's command."""
 
     def __init__(self, name, title):
         self.name, self.title = name, title
         self.client, self.addresses = None, {}
+        self.port, self.entry = PORT, []
 
-    def serve(self, system, tools, space, addresses, options):
+    def serve(self, system, tools, space, addresses, options, entry=()):
         self.addresses = {("IPv6" if ":" in one else "IPv4"): one for one in addresses}
-        system.start([tools / "nb", "server", "--port", PORT, *options], space)
+        system.start([*entry, tools / "nb", "server", "--port", PORT, *options], space)
         wait_for(f"nb server of {self.name}", lambda: listening(space))
 
     def measure(self, tools, kind, family, seconds, options):
-        return json_in(self.client, tools / "nb", kind, "--host", self.addresses[family],
-                       "--port", PORT, "--seconds", seconds, *options)
+        return json_in(self.client, *self.entry, tools / "nb", kind, "--host",
+                       self.addresses[family], "--port", self.port, "--seconds", seconds, *options)
 
 
 def listening(space):
@@ -80,11 +82,13 @@ def gso_sizes(path):
 def measure(paths, tools, plan, progress):
     """{(kind, family): {path: [result of each round]}}; every round in an order of its own."""
     metrics = [(kind, family) for kind in plan["kinds"] for family in plan["families"]]
-    results = {metric: {path.name: [] for path in paths} for metric in metrics}
+    results = {metric: {path.name: [] for path in paths if metric[1] in path.addresses}
+               for metric in metrics}
     shuffler = random.Random(1)
     for turn in range(plan["rounds"]):
         progress(f"round {turn + 1} of {plan['rounds']}")
-        jobs = [(path, metric) for path in paths for metric in metrics]
+        jobs = [(path, metric) for path in paths for metric in metrics
+                if metric[1] in path.addresses]
         shuffler.shuffle(jobs)
         for path, (kind, family) in jobs:
             results[kind, family][path.name].append(

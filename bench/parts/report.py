@@ -37,12 +37,14 @@ def traffic_summary(results, busy):
 
 
 def traffic_table(summary, titles):
-    lines = []
+    lines, width = [], max(26, *map(len, titles.values()))
     for family, kinds in summary.items():
-        lines.append(f"{family:28}" + "".join(
+        lines.append(f"{family:{width + 2}}" + "".join(
             f"{LABELS[kind]:>20}{'÷ raw':>8}{'±':>5}" for kind in kinds))
         for name, title in titles.items():
-            row = f"  {title:26}"
+            row = f"  {title:{width}}"
+            if any(name not in facts["paths"] for facts in kinds.values()):
+                continue  # not in this family
             for kind in kinds:
                 facts = kinds[kind]["paths"][name]
                 row += (f"{facts['median']:20.2f}{facts['to_raw']:8.3f}"
@@ -112,8 +114,9 @@ def agent_targets(facts, noise):
 
 
 def target_table(rows):
-    lines = [f"{'target':44}{'got':>12}  {'limit':12}verdict"]
+    width = max(44, *(len(row["target"]) + 2 for row in rows))
+    lines = [f"{'target':{width}}{'got':>12}  {'limit':12}verdict"]
     for row in rows:
         why = f" ({row['noise']})" if row["noise"] else ""
-        lines.append(f"{row['target']:44}{row['got']:>12}  {row['limit']:12}{row['verdict']}{why}")
+        lines.append(f"{row['target']:{width}}{row['got']:>12}  {row['limit']:12}{row['verdict']}{why}")
     return lines

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 PREFIX = "wb-"
+CGROUP_PREFIX = "weir-bench-"
 SCRATCH = Path("/run/weir-bench")
 TRAFFIC_CPU, OTHER_CPU = 1, 0
 _LIBC = ctypes.CDLL(None, use_errno=True)
@@ -82,6 +83,18 @@ class System:
             self._jobs.remove(job)
 
     @staticmethod
+    def add_cgroup(name):
+        """Its folder in the v2 hierarchy; no controllers."""
+        path = cgroup_root() / f"{CGROUP_PREFIX}{name}"
+        path.mkdir()
+        return path
+
+    @staticmethod
+    def enter_cgroup(path):
+        """The words that make a command run there."""
+        return ["sh", "-c", 'echo 0 >"$0"/cgroup.procs && exec "$@"', str(path)]
+
+    @staticmethod
     def add_space(name):
         call("ip", "netns", "add", PREFIX + name)
         call("ip", "-n", PREFIX + name, "link", "set", "lo", "up")
@@ -102,6 +115,22 @@ class System:
             if path.startswith(f"{SCRATCH}/"):
                 call("umount", path)
         shutil.rmtree(SCRATCH, ignore_errors=True)
+        for path in cgroup_root().glob(CGROUP_PREFIX + "*"):
+            wait_for(f"the end of {path}", lambda path=path: removed(path))
+
+
+def cgroup_root():
+    with open("/proc/self/mounts", encoding="utf-8") as mounts:
+        return Path(next(line.split()[1] for line in mounts if line.split()[2] == "cgroup2"))
+
+
+def removed(folder):
+    """False: there still are processes."""
+    try:
+        folder.rmdir()
+    except OSError:
+        return False
+    return True
 
 
 def interrupted(number, _frame):

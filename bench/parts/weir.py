@@ -25,11 +25,14 @@ class UnixConnection(http.client.HTTPConnection):
 
 
 class Node:
-    """`families`: pod ranges. The agent is pinned off the traffic's CPU."""
+    """`subnets`: pod ranges; `cgroup`: of the processes whose sockets are served, if any. The agent is
+    pinned off the traffic's CPU."""
 
-    def __init__(self, system, tools, name, subnets, flags=()):
+    def __init__(self, system, tools, name, subnets, flags=(), cgroup=None):
         self._system, self._bin = system, tools.parent / "bin"
-        self.name, self._flags = name, list(flags)
+        self.name = name
+        self._flags = [*flags, "--socket-services", "true" if cgroup else "false",
+                       *(["--cgroup", cgroup] if cgroup else [])]
         self.space = system.add_space(f"{name}-n")
         self.folder = system.folder(name)
         self.run_dir = self.folder / "run"
@@ -78,8 +81,7 @@ class Node:
             self.agent = self._system.start(
                 [self._bin / "weir-agent", "--node", self.name, "--run-dir", self.run_dir,
                  "--state-dir", self.folder / "state", "--bpffs", pins / "weir",
-                 "--objects", self.folder / "objects", "--socket-services", "false",
-                 *self._flags], self.space, cpu, log)
+                 "--objects", self.folder / "objects", *self._flags], self.space, cpu, log)
         status = wait_for(f"agent of {self.name}", self._answer, READY_SECONDS, POLL_SECONDS)
         return time.monotonic() - begun, status
 
