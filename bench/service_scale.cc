@@ -10,6 +10,7 @@
 #include <sched.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -41,6 +42,13 @@ template <typename T>
 T need(Result<T> result) {
   if (!result) throw std::runtime_error(result.error().text());
   return std::move(*result);
+}
+
+// Of the calling thread.
+double cpu_seconds() {
+  timespec now{};
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+  return double(now.tv_sec) + double(now.tv_nsec) * 1e-9;
 }
 
 double seconds_since(Clock::time_point start) {
@@ -284,7 +292,7 @@ void change(std::uint32_t services, std::uint32_t rate, std::uint32_t seconds) {
     boost::asio::steady_timer timer(loop);
     std::uint32_t done = 0;
     const auto start = Clock::now();
-    const auto began = std::clock();
+    const double began = cpu_seconds();
     std::function<void()> next = [&] {
       if (done == rate * seconds) return;
       timer.expires_at(start + (done + 1) * std::chrono::nanoseconds(1s) / rate);
@@ -303,7 +311,7 @@ void change(std::uint32_t services, std::uint32_t rate, std::uint32_t seconds) {
       loop.restart();
       loop.run_for(10ms);
     }
-    busy = double(std::clock() - began) / CLOCKS_PER_SEC / seconds_since(start);
+    busy = (cpu_seconds() - began) / seconds_since(start);
     took = watch.milliseconds();
   }
   std::ranges::sort(took);
