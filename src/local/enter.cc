@@ -23,10 +23,10 @@ constexpr std::size_t kMaxRecord = 16 << 20;
 pid_t g_child = 0;  // for the signal handler
 
 void pass_on(int signal) {
-  if (g_child > 0) kill(-g_child, signal);
+  if (g_child > 0) kill(-g_child, signal == kEndCommand ? SIGKILL : signal);
 }
 
-constexpr int kPassedOn[] = {SIGINT, SIGQUIT, SIGTERM, SIGHUP};
+constexpr int kPassedOn[] = {SIGINT, SIGQUIT, SIGTERM, SIGHUP, kEndCommand};
 
 // What is ignored here (a shell's background job) stays so.
 void handle(void (*handler)(int)) {

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <signal.h>
+
 #include <string>
 #include <vector>
 
@@ -20,6 +22,10 @@ struct Streams {
   int out = 1;
   int err = 2;
 };
+
+// Kills the command, then ends who called run_in_pod. Killing only the latter would leave the
+// command's corpse to whoever reaps orphans here, and a pod does not end before its last corpse.
+constexpr int kEndCommand = SIGALRM;
 
 // Runs a command in the pod's namespaces with this process's terminal, in a process group of its
 // own. Its exit code, or 128 + signal; 127 when there is no such program.

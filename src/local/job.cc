@@ -6,15 +6,9 @@
 #include <unistd.h>
 
 namespace weir::local {
-namespace {
-
-void kill_now(const Fd& pidfd) { syscall(SYS_pidfd_send_signal, pidfd.get(), SIGKILL, nullptr, 0); }
-
-}  // namespace
-
 Result<std::unique_ptr<Job>> Job::start(Loop& loop, Launch launch, const std::string& input,
                                         Clock::duration limit, Done done) {
-  std::unique_ptr<Job> job(new Job(loop));
+  std::unique_ptr<Job> job(new Job(loop, launch.end_signal));
   WEIR_ASSIGN(const auto in, text_file(input));
   WEIR_ASSIGN(job->out_, text_file(""));
   WEIR_ASSIGN(job->err_, text_file(""));
@@ -28,7 +22,7 @@ Result<std::unique_ptr<Job>> Job::start(Loop& loop, Launch launch, const std::st
   job->watch_ = loop.watch(self->pidfd_.get(), POLLIN, [self] { self->finish(); });
   job->timer_ = loop.after(limit, [self] {
     self->late_ = true;
-    kill_now(self->pidfd_);
+    self->end();
   });
   return job;
 }
@@ -37,9 +31,11 @@ Job::~Job() {
   loop_.remove(watch_);
   loop_.remove(timer_);
   if (!done_) return;
-  kill_now(pidfd_);
+  end();
   wait_for(pidfd_.get());
 }
+
+void Job::end() { syscall(SYS_pidfd_send_signal, pidfd_.get(), end_signal_, nullptr, 0); }
 
 void Job::finish() {
   JobResult result;

@@ -30,10 +30,12 @@ class Job {
   Job& operator=(const Job&) = delete;
 
  private:
-  explicit Job(Loop& loop) : loop_(loop) {}
+  Job(Loop& loop, int end_signal) : loop_(loop), end_signal_(end_signal) {}
   void finish();
+  void end();
 
   Loop& loop_;
+  int end_signal_;
   Fd pidfd_;
   Fd out_;
   Fd err_;

@@ -12,6 +12,7 @@
 #include "local/cgroup.h"
 #include "local/container.h"
 #include "local/dns.h"
+#include "local/enter.h"
 #include "local/log_limit.h"
 #include "local/pod_runner.h"
 
@@ -178,6 +179,7 @@ ExecInPod PodRunner::exec_in(std::size_t index) {
                        pod_.key().to_string(),
                        "--"};
         launch.argv.insert(launch.argv.end(), argv.begin(), argv.end());
+        launch.end_signal = kEndCommand;
         return Job::start(context_.loop, std::move(launch), "", limit, std::move(done));
       };
 }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <signal.h>
 #include <sys/types.h>
 
 #include <chrono>
@@ -49,6 +50,7 @@ struct Launch {
   std::string cgroup;  // folder; empty: stays
   bool session = false;
   unsigned long namespaces = 0;  // CLONE_NEW*
+  int end_signal = SIGKILL;      // ends it at once, with all that it started
 };
 
 struct Started {

@@ -5,8 +5,13 @@ updates within their bounds, preStop, SIGTERM and the grace period, several cont
 import json
 import re
 import subprocess
+import sys
 import time
+from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tools" / "testing"))
+
+from processes import become_subreaper
 from lib_lab import begin, claim, equal, finish
 from lib_local import Bed
 from lib_net import wait_for
@@ -59,7 +64,8 @@ spec:
       lifecycle: {preStop: {exec: {command: [sh, -c, 'until [ -e /tmp/go ]; do sleep 0.05; done']}}}
     - name: sidecar
       command: [bash, -c]
-      args: ['trap "echo got TERM; exit 0" TERM; echo up; while :; do sleep 1 & wait $!; done']
+      args: ['trap "echo got TERM; until [ -e /tmp/go ]; do sleep 0.05; done; exit 0" TERM;
+        echo up; while :; do sleep 1 & wait $!; done']
 """
 
 STUBBORN = """---
@@ -85,6 +91,18 @@ spec:
       args: [--http=8080]
     - name: crashing
       command: [bash, -c, 'echo turn; sleep 1234 & sleep 0.2; exit 3']
+"""
+
+SLOW = """---
+apiVersion: v1
+kind: Pod
+metadata: {name: slow, namespace: lab}
+spec:
+  terminationGracePeriodSeconds: 1
+  containers:
+    - name: c
+      command: [sleep, '1000']
+      readinessProbe: {exec: {command: [sh, -c, 'echo asked >> /tmp/asked; exec sleep 1001']}}
 """
 
 bed = Bed("rollout")
@@ -210,16 +228,27 @@ def shares():
         equal(len(re.findall(r"^weir-pod-server", seen, re.M)), 1)
 
 
+def probes_slowly():
+    bed.apply(SLOW)
+    with claim("a probe that takes too long is killed, and asked again"):
+        wait_for(lambda: bed.run_in("lab/slow", "cat", "/tmp/asked", check=False).count("asked") >= 3,
+                 "three probes", 30)
+    with claim("its pod ends, even where nobody reaps orphans"):
+        bed.delete(SLOW, "--wait", "30")
+        assert "slow" not in bed.pods()
+
+
 def main():
     begin()
+    become_subreaper()  # which never reaps
     try:
         bed.up(deployment(), "--dns", "none")
-        for part in (rolls, ends, shares):
+        for part in (rolls, ends, shares, probes_slowly):
             part()
     except subprocess.CalledProcessError as error:
         raise SystemExit(f"{error}\n{error.stdout}\n{error.stderr}") from error
     bed.down()
-    finish(14)
+    finish(16)
 
 
 main()
