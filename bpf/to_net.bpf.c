@@ -46,7 +46,8 @@ static __always_inline enum weir_drop host_port_claim(struct packet* pkt) {
 
 static __always_inline int host_to_nic(struct __sk_buff* skb, struct packet* pkt) {
   if (cfg.masquerade && (pkt->flags & PACKET_L4) && port_is_translated(pkt)) {
-    const enum weir_drop bad = host_port_claim(pkt);
+    const bool nowhere = cfg.services && is_to_services(pkt);
+    const enum weir_drop bad = nowhere ? WEIR_DROP_SERVICE_UNKNOWN : host_port_claim(pkt);
     if (bad) return drop(skb, pkt, bad);
   }
   /* A pod's packet that the stack routed, say in fragments, would leave with the pod's address. */

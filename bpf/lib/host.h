@@ -24,6 +24,11 @@ static __always_inline bool host_is_translated(const struct packet* pkt) {
   return path->set && path->in_ifindex == WEIR_CT_IN_HOST;
 }
 
+/* In the range of ClusterIPs, which leads nowhere. */
+static __always_inline bool is_to_services(struct packet* pkt) {
+  return route_lookup(&pkt->dst, &pkt->to.route) && pkt->to.route.kind == WEIR_ROUTE_SERVICES;
+}
+
 /* Fills pkt->key. NodePorts of this host's own addresses are met on its loopback link. */
 static __always_inline bool host_meets_service(const struct __sk_buff* skb, struct packet* pkt) {
   if (pkt->flags & PACKET_ICMP_ERROR || !has_ports(pkt)) return false;
@@ -33,8 +38,7 @@ static __always_inline bool host_meets_service(const struct __sk_buff* skb, stru
   if (service_find(&pkt->dst, pkt->dst_port, pkt->proto, skb->ifindex == LOOPBACK_IFINDEX, true,
                    &pkt->service))
     return true;
-  /* The range of ClusterIPs leads nowhere: whoever speaks into it is told. */
+  /* Who opens a connection is told that there is no such Service. */
   const bool opens = pkt->proto != IPPROTO_TCP || (pkt->tcp_flags & TCP_SYN);
-  return opens && route_lookup(&pkt->dst, &pkt->to.route) &&
-         pkt->to.route.kind == WEIR_ROUTE_SERVICES;
+  return opens && is_to_services(pkt);
 }

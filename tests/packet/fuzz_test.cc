@@ -104,6 +104,7 @@ bool is_multicast(const Wire& wire) {
 // What is told to the sender of a packet that was refused.
 bool is_answer(const Wire& before, const Wire& after) {
   const bool error = after.icmp_type == (after.version == 4 ? 3 : 1);
+  if (before.icmp_type >= 0 || (before.tcp_flags & RST) != 0) return false;  // never answered
   return after.ip_src == before.ip_dst && after.ip_dst == before.ip_src &&
          ((after.tcp_flags & RST) != 0 || error);
 }
@@ -183,7 +184,8 @@ TEST_P(Fuzz, NothingForbiddenEverHappens) {
       }
       if (meeting.hook == WEIR_HOOK_TO_NET && verdict == kRedirect) {
         ASSERT_TRUE(wire);
-        EXPECT_TRUE(wire->ip_dst == vip4 || wire->ip_dst == vip6) << "redirects but to a Service";
+        EXPECT_TRUE(wire->ip_dst == vip4 || wire->ip_dst == vip6)
+            << "redirects but to a Service, as " << describe(out);
       }
     }
     if (runs % 1024 == 0) bed().drain();
