@@ -12,5 +12,8 @@ struct weir_sweep {
   __u32 stream_s;      /* not TCP, more than that */
   /* 1: nothing ends; instead each connection through a Service that is not over is told, as NEW. */
   __u32 tell_services;
+  /* Translated TCP: the other end may be in TIME_WAIT, and must not meet a stranger with this
+   * tuple. */
+  __u32 closed_translated_s;
 };
-WEIR_LAYOUT(weir_sweep, 28);
+WEIR_LAYOUT(weir_sweep, 32);

@@ -24,7 +24,9 @@ struct {
 static __always_inline __u32 idle_limit(const struct weir_ct_key* key, const struct weir_ct* ct,
                                         const struct weir_ct* peer,
                                         const struct weir_sweep* sweep) {
-  if (ct->flags & WEIR_CT_CLOSED) return sweep->closed_s;
+  if (ct->flags & WEIR_CT_CLOSED)
+    return ct->flags & (WEIR_CT_NAT | WEIR_CT_NAT_REPLY) ? sweep->closed_translated_s
+                                                         : sweep->closed_s;
   const bool replied = ct->flags & WEIR_CT_REPLIED;
   if (key->proto == IPPROTO_TCP) return replied ? sweep->tcp_s : sweep->tcp_opening_s;
   if (!replied) return sweep->unreplied_s;

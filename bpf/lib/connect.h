@@ -74,22 +74,6 @@ static __always_inline enum weir_drop ct_connect(struct packet* pkt) {
   return ct_insert_drop(err);
 }
 
-/* The tuple of a closed connection opens a new one: the old one's books are closed first. */
-SHARED int ct_reopen(struct packet* pkt, struct weir_ct* old) {
-  if (!pkt || !old) return 0;
-  const __u32 state = READ_ONCE(old->state);
-  if (state == WEIR_CT_DEAD ||
-      __sync_val_compare_and_swap(&old->state, state, WEIR_CT_DEAD) != state)
-    return 0;
-  ct_event(pkt, old, WEIR_EVENT_ENDED);
-  if (READ_ONCE(old->flags) & (WEIR_CT_NAT | WEIR_CT_NAT_REPLY)) {
-    struct weir_ct_key peer = old->peer;
-    bpf_map_delete_elem(&weir_ct, &peer);
-  }
-  bpf_map_delete_elem(&weir_ct, &pkt->key);
-  return 0;
-}
-
 static __always_inline bool is_half(const struct weir_ct* ct) {
   return ct && (READ_ONCE(ct->flags) & (WEIR_CT_NAT | WEIR_CT_NAT_REPLY));
 }
@@ -213,7 +197,7 @@ static __always_inline int connect(struct __sk_buff* skb, struct packet* pkt, bo
     return to_stack(skb, pkt);
   /* Only who may open the new connection ends the old one. */
   if (reopen) {
-    ct_reopen(pkt, ct);
+    ct_end(pkt, &pkt->key, ct);
     ct = NULL;
   }
   const bool known = ct;

@@ -160,6 +160,22 @@ static __always_inline void ct_event(const struct packet* pkt, struct weir_ct* c
   event_close(event);
 }
 
+/* Closes the books of a connection whose tuple another one takes. */
+SHARED int ct_end(struct packet* pkt, struct weir_ct_key* key, struct weir_ct* old) {
+  if (!pkt || !key || !old) return 0;
+  const __u32 state = READ_ONCE(old->state);
+  if (state == WEIR_CT_DEAD ||
+      __sync_val_compare_and_swap(&old->state, state, WEIR_CT_DEAD) != state)
+    return 0;
+  ct_event(pkt, old, WEIR_EVENT_ENDED);
+  if (READ_ONCE(old->flags) & (WEIR_CT_NAT | WEIR_CT_NAT_REPLY)) {
+    struct weir_ct_key peer = old->peer;
+    bpf_map_delete_elem(&weir_ct, &peer);
+  }
+  bpf_map_delete_elem(&weir_ct, key);
+  return 0;
+}
+
 /* The responder's first packet. Exactly one CPU sees the flag change and tells. */
 static __always_inline void ct_replied(const struct packet* pkt, struct weir_ct* ct) {
   struct weir_ct* books = ct_books(ct);

@@ -52,6 +52,16 @@ struct nat_search {
   bool keep; /* the first try keeps the source port */
 };
 
+#define NAT_FREE_TRIES 128 /* then the ports of closed connections serve, too */
+
+/* A closed connection leaves its port to another one. */
+static __always_inline bool nat_takes_over(struct packet* pkt, struct weir_ct* old) {
+  const __u32 flags = READ_ONCE(old->flags);
+  if (!(flags & WEIR_CT_CLOSED) || !(flags & WEIR_CT_NAT_REPLY)) return false;
+  ct_end(pkt, &pkt->reply_key, old);
+  return true;
+}
+
 /* Claims the answer's tuple with one source port. Looks first: a taken port costs no insertion. */
 static long nat_try(__u32 i, struct nat_search* search) {
   struct packet* pkt = search->pkt;
@@ -61,7 +71,8 @@ static long nat_try(__u32 i, struct nat_search* search) {
   if (search->echo) pkt->nat.dst_port = pkt->nat.src_port;
   const bool hi = ct_key_fill(&pkt->reply_key, &pkt->nat.src, pkt->nat.src_port, &pkt->nat.dst,
                               pkt->nat.dst_port, pkt->proto);
-  if (ct_lookup(&pkt->reply_key)) return 0;
+  struct weir_ct* old = ct_lookup(&pkt->reply_key);
+  if (old && (i < NAT_FREE_TRIES || !nat_takes_over(pkt, old))) return 0;
   ct_init(pkt, &pkt->reply_key, hi, &pkt->reply);
   pkt->reply.flags |= WEIR_CT_NAT_REPLY | (pkt->service.id ? WEIR_CT_SERVICE : 0);
   pkt->reply.service = pkt->service.id;

@@ -455,14 +455,16 @@ void Agent::sweep_soon(std::chrono::milliseconds delay) {
 
 void Agent::sweep_once() {
   const bool hurried = std::exchange(table_full_, false);
-  boost::asio::post(sweeper_, [this, hurried] {
+  const bool busy = connections_ > options_.settings.ct_max / 4;
+  const weir_sweep& limits = hurried ? kHurriedLimits : busy ? kBusyLimits : kIdleLimits;
+  boost::asio::post(sweeper_, [this, hurried, limits] {
     auto ended = std::make_shared<std::vector<weir_event>>();
     const auto keep = [&ended](std::span<const std::byte> event) {
       weir_event copy;
       std::memcpy(&copy, event.data(), sizeof copy);
       ended->push_back(copy);
     };
-    auto done = plane_->sweep(hurried ? kHurriedLimits : kIdleLimits, keep);
+    auto done = plane_->sweep(limits, keep);
     if (done && hurried) done = plane_->sweep(kHurriedLimits, keep);  // the second pass deletes
     const std::uint64_t left = plane_->count_connections();
     boost::asio::post(loop_, [this, ended, left, done, hurried] {

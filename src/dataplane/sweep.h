@@ -19,7 +19,14 @@ inline constexpr weir_sweep kIdleLimits = {
     .one_answer_s = 5,
     .stream_s = 180,
     .tell_services = 0,
+    .closed_translated_s = 60,  // as long as Linux stays in TIME_WAIT
 };
+// For a table that is a quarter full.
+inline constexpr weir_sweep kBusyLimits = [] {
+  weir_sweep limits = kIdleLimits;
+  limits.closed_translated_s = limits.closed_s;
+  return limits;
+}();
 // For a full table: the dead and the unanswered first.
 inline constexpr weir_sweep kHurriedLimits = {
     .tcp_s = 8 * 3600,
@@ -29,6 +36,7 @@ inline constexpr weir_sweep kHurriedLimits = {
     .one_answer_s = 1,
     .stream_s = 60,
     .tell_services = 0,
+    .closed_translated_s = 0,
 };
 
 // Nothing ends: on_ended gets a NEW event for each connection through a Service that is not over.
@@ -40,6 +48,7 @@ inline constexpr weir_sweep kTellServices = {
     .one_answer_s = 0,
     .stream_s = 0,
     .tell_services = 1,
+    .closed_translated_s = 0,
 };
 
 // One pass over the connection table, in the kernel. on_ended gets a struct weir_event per

@@ -77,21 +77,19 @@ TEST_P(ServiceDsr, BothNodesChooseTheSameBackend) {
       {cast().pod_r, 8080}, {cast().pod_a, 8080}, {cast().pod_b, 8080}};
   services_->add(balancer(all, {{cast().pod_a, 8080}, {cast().pod_b, 8080}}));
   int here = 0;
-  for (int i = 0; i < 100; ++i) {
-    const auto seen = Wire::parse(bed().from_nic(from_client(tcp(30000 + i, 80, SYN))).frame);
+  for (std::uint16_t port = 30000; port < 30100; ++port) {
+    const auto seen = Wire::parse(bed().from_nic(from_client(tcp(port, 80, SYN))).frame);
     if (seen->ip_dst == cast().balancer) continue;  // another node's
     ++here;
     const Address chosen = seen->ip_dst;
-    const auto id = bed().connection(cast().outside, static_cast<std::uint16_t>(30000 + i),
-                                     cast().balancer, 80, 6);
+    const auto id = bed().connection(cast().outside, port, cast().balancer, 80, 6);
     ASSERT_TRUE(id);
-    bed_->sweep({.closed_s = 0});
     bed_.reset();
     start(small());
     services_ = std::make_unique<TestServices>(bed());
     services_->add(balancer(all, {{cast().pod_a, 8080}, {cast().pod_b, 8080}}));
     const auto handed =
-        Wire::parse(bed().from_node(cast().node_r, from_client(tcp(30000 + i, 80, SYN))).frame);
+        Wire::parse(bed().from_node(cast().node_r, from_client(tcp(port, 80, SYN))).frame);
     EXPECT_EQ(handed->ip_dst, chosen);
     if (here == 8) break;
   }

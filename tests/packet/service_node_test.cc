@@ -218,6 +218,14 @@ TEST_P(ServiceNode, TheHostIsToldOfPortsAndAddressesThatAreNoService) {
   EXPECT_EQ(host(cast().vip_unused, tcp(40000, 80, SYN)).reason(), WEIR_DROP_SERVICE_UNKNOWN);
 }
 
+// Its port is one of translation's, which host sockets claim: not for what leads nowhere.
+TEST_P(ServiceNode, WhatTheHostSendsNowhereMidStreamClaimsNoPort) {
+  cluster_ip({{cast().pod_a, 8080}});
+  for (const int flags : {ACK, SYN})
+    EXPECT_EQ(host(cast().vip_unused, tcp(62000, 80, flags)).reason(), WEIR_DROP_SERVICE_UNKNOWN);
+  EXPECT_EQ(bed().connections(), 0u);
+}
+
 TEST_P(ServiceNode, TheHostReachesItsOwnNodePort) {
   node_port({{cast().pod_a, 8080}});
   const Outcome request = loopback(cast().node, cast().node, tcp(40000, kNodePort, SYN));
@@ -315,8 +323,29 @@ TEST_P(ServiceNode, ClientsOutsideGoByTheRingOfALargeSet) {
     backends.push_back({cast().pod_a, port});
   const auto id = node_port(backends, WEIR_SERVICE_RING);
   services().set_ring(id, 1);
-  for (int i = 0; i < 20; ++i)
-    EXPECT_EQ(Wire::parse(knock(tcp(30000 + i, kNodePort, SYN)).frame)->dst_port, 2);
+  for (std::uint16_t port = 30000; port < 30020; ++port)
+    EXPECT_EQ(Wire::parse(knock(tcp(port, kNodePort, SYN)).frame)->dst_port, 2);
+}
+
+// Closed connections keep their ports while others are free, and give them up to who finds none.
+TEST_P(ServiceNode, AClosedConnectionsPortServesWhenNoneIsFree) {
+  BedOptions options = small();
+  options.settings.nat_port_min = 61000;
+  options.settings.nat_port_max = 61003;
+  start(options);
+  services_ = std::make_unique<TestServices>(bed());
+  node_port({{cast().pod_r, 8080}});
+  for (std::uint16_t port = 20000; port < 20004; ++port)
+    EXPECT_EQ(knock(tcp(port, kNodePort, SYN)).verdict, kRedirect) << port;
+  EXPECT_EQ(knock(tcp(20004, kNodePort, SYN)).reason(), WEIR_DROP_NAT_EXHAUSTED);
+  knock(tcp(20002, kNodePort, RST));
+  const Outcome taken = knock(tcp(20004, kNodePort, SYN));
+  EXPECT_EQ(taken.verdict, kRedirect);
+  const weir_event* ended = taken.event(WEIR_EVENT_ENDED);
+  ASSERT_NE(ended, nullptr);
+  EXPECT_EQ(ntohs(ended->src_port), 20002);
+  EXPECT_EQ(bed().connections(), 8u);
+  EXPECT_EQ(knock(tcp(20005, kNodePort, SYN)).reason(), WEIR_DROP_NAT_EXHAUSTED);
 }
 
 TEST_P(ServiceNode, PortsOfTranslationAreFoundAt95PercentUse) {
@@ -326,8 +355,8 @@ TEST_P(ServiceNode, PortsOfTranslationAreFoundAt95PercentUse) {
   start(options);
   services_ = std::make_unique<TestServices>(bed());
   node_port({{cast().pod_r, 8080}}, 0, 17);
-  for (int i = 0; i < 190; ++i) {
-    EXPECT_EQ(knock(udp(20000 + i, kNodePort)).verdict, kRedirect) << i;
+  for (std::uint16_t port = 20000; port < 20190; ++port) {
+    EXPECT_EQ(knock(udp(port, kNodePort)).verdict, kRedirect) << port;
   }
   EXPECT_EQ(bed().connections(), 2u * 190);
 }

@@ -172,6 +172,19 @@ TEST_P(Sweep, LimitsGoByWhatWasSeen) {
   EXPECT_FALSE(survives(all_but(&weir_sweep::closed_s)));
 }
 
+// The other end of a translated connection may still be in TIME_WAIT.
+TEST_P(Sweep, AClosedTranslatedConnectionKeepsItsPortForLonger) {
+  bed().from_pod(kLinkA, eth() / ip(cast().pod_a, cast().outside) / tcp(62000, 80, SYN));
+  bed().from_pod(kLinkA, eth() / ip(cast().pod_a, cast().outside) / tcp(62000, 80, RST));
+  weir_sweep limits = kNever;
+  limits.closed_s = 0;
+  for (int i = 0; i < 2; ++i) bed().sweep(limits);
+  EXPECT_EQ(bed().connections(), 2u);
+  limits.closed_translated_s = 0;
+  for (int i = 0; i < 2; ++i) bed().sweep(limits);
+  EXPECT_EQ(bed().connections(), 0u);
+}
+
 TEST_P(Sweep, ATranslatedStreamIsNoSingleAnswer) {
   bed().from_pod(kLinkA, eth() / ip(cast().pod_a, cast().outside) / udp(62000, 53));
   for (int i = 0; i < 5; ++i) {
