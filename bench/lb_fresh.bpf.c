@@ -1,0 +1,68 @@
+/* Of bench/lb_packets: makes each repetition of BPF_PROG_TEST_RUN a packet of its own, which the
+ * kernel does not, and hands it to the program under test. */
+#include <stdbool.h>
+
+/* libbpf's headers need the kernel's types before them. */
+/* clang-format off */
+#include <linux/types.h>
+#include <linux/bpf.h>
+#include <linux/if_ether.h>
+#include <linux/ip.h>
+#include <linux/tcp.h>
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_helpers.h>
+/* clang-format on */
+
+/* [0]: the program under test. */
+struct {
+  __uint(type, BPF_MAP_TYPE_PROG_ARRAY);
+  __uint(max_entries, 1);
+  __uint(key_size, sizeof(__u32));
+  __uint(value_size, sizeof(__u32));
+} under_test SEC(".maps");
+
+/* Written by the bench before a run. Flow i comes from client_base + i / ports, port first_port +
+ * i % ports, to vip_base + i / ports_of_vip; IPv4, host order. */
+__u32 flows = 1;       /* known ones, asked for in no order */
+__u32 opens_every = 0; /* each n-th packet is the SYN of a new flow; 0: none */
+__u32 next_new = 0;    /* the flow that is opened next */
+__u32 client_base = 0, client_step = 0, vip_base = 0, vip_step = 0;
+__u32 ports = 1;
+__u16 first_port = 1024;
+__u32 turn = 0;
+
+#define SYN 2
+#define ACK 16
+
+static __always_inline __u32 pick(void) {
+  __u32 x = turn * 0x9e3779b1U;
+  x ^= x >> 15;
+  x *= 0x85ebca6bU;
+  return (__u32)(((__u64)x * flows) >> 32);
+}
+
+SEC("tcx/ingress")
+int fresh(struct __sk_buff* skb) {
+  struct ethhdr* eth = (void*)(long)skb->data;
+  struct iphdr* ip = (void*)(eth + 1);
+  struct tcphdr* tcp = (void*)(ip + 1);
+  if ((void*)(tcp + 1) > (void*)(long)skb->data_end) return TCX_DROP;
+  turn++;
+  const bool opens = opens_every && turn % opens_every == 0;
+  const __u32 flow = opens ? next_new++ : pick();
+  const __u32 block = flow / ports;
+  ip->saddr = bpf_htonl(client_base + block * client_step);
+  ip->daddr = bpf_htonl(vip_base + block * vip_step);
+  ip->ttl = 64;
+  tcp->source = bpf_htons(first_port + flow % ports);
+  tcp->dest = bpf_htons(80);
+  ((__u8*)tcp)[13] = opens ? SYN : ACK;
+  bpf_tail_call(skb, &under_test, 0);
+  return TCX_DROP;
+}
+
+/* In its place: what all of this costs by itself. */
+SEC("tcx/ingress")
+int nothing(struct __sk_buff* skb) { return TCX_NEXT; }
+
+char _license[] SEC("license") = "GPL";
