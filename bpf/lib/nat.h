@@ -69,9 +69,86 @@ static __always_inline bool nat_end(struct __sk_buff* skb, struct packet* pkt, b
   return true;
 }
 
+/* --- what nearly every packet is: TCP or UDP right behind the IP header ------------------------
+ */
+
+/* Checksums of changed words: the complement of what goes, and what comes. */
+static __always_inline __u64 csum_change(__u64 sum, __u32 from, __u32 to) {
+  return sum + (__u32)~from + to;
+}
+
+static __always_inline __u64 csum_change_addr(__u64 sum, bool ipv4, const struct weir_addr* from,
+                                              const struct weir_addr* to) {
+  sum = csum_change(sum, from->word[3], to->word[3]);
+  if (ipv4) return sum;
+  for (int i = 0; i < 3; i++) sum = csum_change(sum, from->word[i], to->word[i]);
+  return sum;
+}
+
+static __always_inline __u32 csum_fold32(__u64 sum) {
+  sum = (__u32)sum + (sum >> 32);
+  return (__u32)sum + (__u32)(sum >> 32);
+}
+
+static __always_inline __u16 csum_fold16(__u32 sum) {
+  sum = (sum & 0xffff) + (sum >> 16);
+  return (__u16)(sum + (sum >> 16));
+}
+
+static __always_inline __u32 plain_l4_offset(bool ipv4) {
+  return ETH_HLEN + (ipv4 ? sizeof(struct iphdr) : sizeof(struct ipv6hdr));
+}
+
+static __always_inline bool is_plain(const struct packet* pkt) {
+  return (pkt->flags & PACKET_L4) && (pkt->proto == IPPROTO_TCP || pkt->proto == IPPROTO_UDP) &&
+         pkt->l4_offset == plain_l4_offset(pkt->ipv4);
+}
+
+/* All but the transport's checksum. A helper for each field costs more than all of this. */
+static __always_inline bool plain_write(struct __sk_buff* skb, const struct packet* pkt,
+                                        __u32 addresses) {
+  void* data = (void*)(long)skb->data;
+  __be16* ports = data + plain_l4_offset(pkt->ipv4);
+  if ((void*)(ports + 2) > (void*)(long)skb->data_end) return false;
+  ports[0] = pkt->nat.src_port;
+  ports[1] = pkt->nat.dst_port;
+  if (pkt->ipv4) {
+    struct iphdr* header = data + ETH_HLEN;
+    header->saddr = pkt->nat.src.word[3];
+    header->daddr = pkt->nat.dst.word[3];
+    header->check = ~csum_fold16(csum_fold32((__u64)addresses + (__u16)~header->check));
+    return true;
+  }
+  struct ipv6hdr* header = data + ETH_HLEN;
+  __builtin_memcpy(&header->saddr, &pkt->nat.src, sizeof(header->saddr));
+  __builtin_memcpy(&header->daddr, &pkt->nat.dst, sizeof(header->daddr));
+  return true;
+}
+
+/* The helper knows whether the transport's checksum is whole, or the pseudo header's alone. */
+static __always_inline bool plain_apply(struct __sk_buff* skb, struct packet* pkt) {
+  const __u32 check = l4_check_offset(pkt);
+  __u64 sum = csum_change_addr(0, pkt->ipv4, &pkt->src, &pkt->nat.src);
+  const __u32 addresses = csum_fold32(csum_change_addr(sum, pkt->ipv4, &pkt->dst, &pkt->nat.dst));
+  const __u32 from = pkt->src_port | (__u32)pkt->dst_port << 16;
+  const __u32 to = pkt->nat.src_port | (__u32)pkt->nat.dst_port << 16;
+  if (bpf_l4_csum_replace(skb, check, 0, addresses, BPF_F_PSEUDO_HDR | l4_check_flags(pkt)))
+    return false;
+  if (from != to && bpf_l4_csum_replace(skb, check, 0, csum_fold32(csum_change(0, from, to)),
+                                        l4_check_flags(pkt)))
+    return false;
+  if (!plain_write(skb, pkt, addresses)) return false;
+  pkt->src = pkt->nat.src;
+  pkt->dst = pkt->nat.dst;
+  pkt->src_port = pkt->nat.src_port;
+  pkt->dst_port = pkt->nat.dst_port;
+  return true;
+}
+
 /* The packet gets the tuple of pkt->nat; pkt says afterwards what the wire says. */
 SHARED int nat_apply(struct __sk_buff* skb, struct packet* pkt) {
   if (!pkt) return 0;
+  if (is_plain(pkt)) return plain_apply(skb, pkt);
   return nat_end(skb, pkt, true, &pkt->nat.src, pkt->nat.src_port) &&
          nat_end(skb, pkt, false, &pkt->nat.dst, pkt->nat.dst_port);
 }

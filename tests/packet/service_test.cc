@@ -309,6 +309,43 @@ TEST_P(Service, ErrorsAreTranslatedBothWays) {
   EXPECT_EQ(inner->src_port, 53);
 }
 
+TEST_P(Service, BehindOptionsAndExtensionHeaders) {
+  services().add(cluster_ip({{cast().pod_b, 8080}}));
+  const auto packet = [this](const Packet& link, Ip head, const Tcp& l4) {
+    if (!cast().v4()) return link / head / Extension{60, Bytes(6)} / l4;
+    head.options = Bytes(8, 1);
+    return link / head / l4;
+  };
+  const Outcome request =
+      bed().from_pod(kLinkA, packet(eth(), ip(cast().pod_a, cast().vip), tcp(40000, 80, SYN)));
+  EXPECT_TRUE(same_packet(
+      request.frame,
+      packet(eth(kMacB, kMacLink), ip(cast().pod_a, cast().pod_b).ttl(63), tcp(40000, 8080, SYN))));
+  const Outcome reply = bed().from_pod(
+      kLinkB, packet(eth(), ip(cast().pod_b, cast().pod_a), tcp(8080, 40000, SYN | ACK)));
+  EXPECT_TRUE(
+      same_packet(reply.frame, packet(eth(kMacA, kMacLink), ip(cast().vip, cast().pod_a).ttl(63),
+                                      tcp(80, 40000, SYN | ACK))));
+}
+
+TEST_P(Service, ChecksumsAreRightWhateverTheTuple) {
+  BedOptions options = small();
+  options.settings.ct_max = 8192;
+  start(options);
+  services_ = std::make_unique<TestServices>(bed());
+  services().add(cluster_ip({{cast().pod_b, 8080}}));
+  services().add(cluster_ip({{cast().pod_b, 80}}, 17));
+  for (std::uint16_t i = 0; i < 1000 && !HasFailure(); ++i) {
+    const auto port = static_cast<std::uint16_t>(1 + i * 65);
+    EXPECT_TRUE(same_packet(
+        ask(tcp(port, 80, SYN)).frame,
+        eth(kMacB, kMacLink) / ip(cast().pod_a, cast().pod_b).ttl(63) / tcp(port, 8080, SYN)));
+    EXPECT_TRUE(
+        same_packet(ask(udp(port, 80)).frame,
+                    eth(kMacB, kMacLink) / ip(cast().pod_a, cast().pod_b).ttl(63) / udp(port, 80)));
+  }
+}
+
 TEST_P(Service, ConnectionsOutliveTheAgent) {
   services().add(cluster_ip({{cast().pod_b, 8080}}));
   ask(tcp(40000, 80, SYN));
