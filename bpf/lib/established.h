@@ -54,9 +54,15 @@ static __always_inline bool fib_expired(const struct weir_ct* ct, const struct w
          jiffies() - READ_ONCE(ct->fib_seen) > FIB_TRUST_SECONDS * (__u32)cfg.hz;
 }
 
+/* The packet opens another connection of this tuple: TCP when the last one has closed. Without such
+ * a mark, who speaks from the opener's side of translated answers has left the Service, and now
+ * addresses its backend. */
 static __always_inline bool reopens(const struct packet* pkt, const struct weir_ct* ct) {
-  return (pkt->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN &&
-         (READ_ONCE(ct->flags) & WEIR_CT_CLOSED);
+  const __u32 flags = READ_ONCE(ct->flags);
+  if (pkt->proto != IPPROTO_TCP)
+    return (flags & WEIR_CT_NAT_REPLY) && ct_from_opener(ct, pkt->from_hi) &&
+           (pkt->hook == WEIR_HOOK_FROM_POD || pkt->hook == WEIR_HOOK_FROM_NET);
+  return (pkt->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN && (flags & WEIR_CT_CLOSED);
 }
 
 /* REQUIRES: pkt is parsed, epoch and in are set. */

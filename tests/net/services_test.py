@@ -135,8 +135,8 @@ class Cluster(lib_local.Cluster):
 
 # --- what is expected ----------------------------------------------------------------------------
 
-def names(answer):
-    assert "said" in answer, answer
+def names(answer, what=""):
+    assert "said" in answer, f"{what}: {answer}"
     return {words[0] for words in answer["said"]}
 
 
@@ -152,13 +152,13 @@ def question(proto, to, port, **more):
     return {"proto": proto, "to": to, "port": port, **more}
 
 
-def serves(cluster, family, clients, to, port, who, times=12, source=None):
+def serves(cluster, family, clients, to, port, who, times=24, source=None):
     """Each client, each protocol: over `times` connections exactly `who` answer."""
     for client in clients:
         kinds = ("tcp", "udp", "udp-connected")
         answers = cluster.ask(client, *(question(kind, to, port, times=times) for kind in kinds))
         for kind, answer in zip(kinds, answers):
-            equal(names(answer), who, f"{client} by {kind}")
+            equal(names(answer, f"{client} by {kind}"), who, f"{client} by {kind}")
             equal(answer["peer"], [to, port], f"{client} by {kind}: whom the client sees")
             if source:
                 equal(sources(answer), {source(client)}, f"{client} by {kind}: the source")

@@ -242,6 +242,34 @@ TEST_P(Service, OneBackendBehindTwoAddressesKeepsBothConnections) {
       eth(kMacA, kMacLink) / ip(cast().vip_2, cast().pod_a).ttl(63) / tcp(80, 40000, SYN | ACK)));
 }
 
+// A socket hook has translated it, or the client knows the backend's address.
+TEST_P(Service, APortUsedThroughTheServiceThenReachesTheBackendItself) {
+  services().add({.vip = cast().vip, .port = 53, .proto = 17, .backends = {{cast().pod_b, 5353}}});
+  ask(cast().vip, udp(40000, 53));
+  const Packet direct = eth() / ip(cast().pod_a, cast().pod_b) / udp(40000, 5353);
+  const Outcome out = bed().from_pod(kLinkA, direct);
+  EXPECT_TRUE(same_packet(
+      out.frame, eth(kMacB, kMacLink) / ip(cast().pod_a, cast().pod_b).ttl(63) / udp(40000, 5353)))
+      << (out.reason() ? *out.reason() : 0);
+  bed().from_pod(kLinkB, eth() / ip(cast().pod_b, cast().pod_a) / udp(5353, 40000));
+  EXPECT_EQ(bed().from_pod(kLinkA, direct).verdict, kRedirect);
+}
+
+// The same at the node of the backend, where a NodePort was asked, also when paths are stale.
+TEST_P(Service, ARemotePodsPortUsedThroughANodePortThenReachesTheBackendItself) {
+  services().add({.vip = cast().node, .port = 53, .proto = 17, .backends = {{cast().pod_b, 5353}}});
+  const auto from_r = [&](const Address& to, int port) {
+    return bed().from_tunnel(
+        cast().node_r, eth() / ip(cast().pod_r, to) / udp(40000, static_cast<std::uint16_t>(port)));
+  };
+  EXPECT_EQ(Wire::parse(from_r(cast().node, 53).frame)->ip_dst, cast().pod_b);
+  bed().plane().routes_changed();
+  const Outcome out = from_r(cast().pod_b, 5353);
+  EXPECT_EQ(out.verdict, kRedirect);
+  EXPECT_EQ(Wire::parse(out.frame)->dst_port, 5353);
+  EXPECT_EQ(Wire::parse(out.frame)->ip_src, cast().pod_r);
+}
+
 TEST_P(Service, AResetOutOfWindowEndsNoConnection) {
   services().add(cluster_ip({{cast().pod_b, 8080}}));
   const auto answer = [&](int flags) {

@@ -12,7 +12,7 @@ namespace weir {
 namespace {
 
 constexpr weir_sweep kNow{};  // every entry is idle
-constexpr weir_sweep kNever = {1 << 20, 1 << 20, 1 << 20, 1 << 20, 1 << 20, 1 << 20, 0};
+constexpr weir_sweep kNever = {1 << 20, 1 << 20, 1 << 20, 1 << 20, 1 << 20, 1 << 20, 0, 1 << 20};
 
 class Sweep : public PacketTest {
  protected:
