@@ -208,5 +208,5 @@ static __always_inline int connect(struct __sk_buff* skb, struct packet* pkt, bo
   if (!known && pkt->service.id && !pkt->paths.inserted &&
       ct_read_path(ct, id, pkt->epoch, pkt->from_hi, &pkt->paths.there) != CT_GOOD)
     return drop(skb, pkt, WEIR_DROP_RACE);
-  return deliver(skb, pkt, ct, id, there, ingress);
+  return deliver(skb, pkt, ct, id, there, ingress, false);
 }

@@ -17,9 +17,10 @@ static __always_inline int unforwardable(struct __sk_buff* skb, struct packet* p
   return reject(skb, pkt, ingress, WEIR_DROP_TOO_BIG);
 }
 
-/* id: ct_id(&pkt->key). */
+/* id: ct_id(&pkt->key). known: false in the stage CONNECT, which is large as it is. */
 static __always_inline int deliver(struct __sk_buff* skb, struct packet* pkt, struct weir_ct* ct,
-                                   __u64 id, const struct weir_ct_path* path, bool ingress) {
+                                   __u64 id, const struct weir_ct_path* path, bool ingress,
+                                   bool known) {
   const __u32 flags = READ_ONCE(ct->flags);
   const bool translated = flags & (WEIR_CT_NAT | WEIR_CT_NAT_REPLY);
   if (stack_answers(pkt, path, ingress)) return unforwardable(skb, pkt, flags, path, ingress);
@@ -32,7 +33,8 @@ static __always_inline int deliver(struct __sk_buff* skb, struct packet* pkt, st
     pkt->paths.there = *path;
     return stage_enter(skb, pkt, ingress, WEIR_STAGE_SCTP);
   }
-  if (translated && !nat_apply(skb, pkt)) return drop(skb, pkt, WEIR_DROP_REWRITE);
+  if (translated && !(known ? nat_apply(skb, pkt) : nat_by_helpers(skb, pkt)))
+    return drop(skb, pkt, WEIR_DROP_REWRITE);
   return output(skb, pkt, path, ingress);
 }
 
@@ -90,7 +92,7 @@ static __always_inline int established(struct __sk_buff* skb, struct packet* pkt
     /* A pod's link carries only what is for that pod. */
     if (pkt->hook == WEIR_HOOK_TO_POD && path.out_ifindex != skb->ifindex)
       return drop(skb, pkt, WEIR_DROP_POD_UNKNOWN);
-    return deliver(skb, pkt, ct, id, &path, ingress);
+    return deliver(skb, pkt, ct, id, &path, ingress, true);
   }
   return drop(skb, pkt, WEIR_DROP_RACE);
 }

@@ -89,7 +89,7 @@ static __always_inline bool error_translate(struct __sk_buff* skb, struct packet
   if (!addr_equal(&pkt->src, &q->dst)) pkt->nat.src = pkt->src;
   pkt->nat.src_port = pkt->src_port;
   pkt->nat.dst_port = pkt->dst_port;
-  return nat_apply(skb, pkt);
+  return nat_by_helpers(skb, pkt);
 }
 
 static __always_inline int icmp_unrelated(struct __sk_buff* skb, const struct packet* pkt,

@@ -69,6 +69,28 @@ static __always_inline bool nat_end(struct __sk_buff* skb, struct packet* pkt, b
   return true;
 }
 
+/* The packet gets the tuple of pkt->nat; pkt says afterwards what the wire says. */
+SHARED int nat_by_helpers(struct __sk_buff* skb, struct packet* pkt) {
+  if (!pkt) return 0;
+  return nat_end(skb, pkt, true, &pkt->nat.src, pkt->nat.src_port) &&
+         nat_end(skb, pkt, false, &pkt->nat.dst, pkt->nat.dst_port);
+}
+
+#define CHECKSUM_COMPLETE 2
+
+struct sk_buff___summed {
+  __u8 ip_summed : 2;
+} __attribute__((preserve_access_index));
+
+extern void* bpf_cast_to_kern_ctx(void* ctx) __ksym __weak;
+
+/* CHECKSUM_*. Where the kernel does not let us look (6.1): what takes the most care. */
+static __always_inline __u8 checksum_summed(struct __sk_buff* skb) {
+  if (!bpf_ksym_exists(bpf_cast_to_kern_ctx)) return CHECKSUM_COMPLETE;
+  const struct sk_buff___summed* kernel = bpf_cast_to_kern_ctx(skb);
+  return BPF_CORE_READ_BITFIELD(kernel, ip_summed);
+}
+
 /* --- what nearly every packet is: TCP or UDP right behind the IP header ------------------------
  */
 
@@ -104,7 +126,34 @@ static __always_inline bool is_plain(const struct packet* pkt) {
          pkt->l4_offset == plain_l4_offset(pkt->ipv4);
 }
 
-/* All but the transport's checksum. A helper for each field costs more than all of this. */
+/* Checksums of all that changes. */
+struct plain_change {
+  __u32 addresses;
+  __u32 ports;
+};
+
+static __always_inline struct plain_change plain_change(const struct packet* pkt) {
+  const __u64 source = csum_change_addr(0, pkt->ipv4, &pkt->src, &pkt->nat.src);
+  const __u64 both = csum_change_addr(source, pkt->ipv4, &pkt->dst, &pkt->nat.dst);
+  const __u32 from = pkt->src_port | (__u32)pkt->dst_port << 16;
+  const __u32 to = pkt->nat.src_port | (__u32)pkt->nat.dst_port << 16;
+  return (struct plain_change){.addresses = csum_fold32(both),
+                               .ports = csum_fold32(csum_change(0, from, to))};
+}
+
+/* The transport's checksum, of which all is summed up, or the pseudo header alone, uninverted. Zero
+ * in UDP: there is none. No branches: the verifier would walk the rest of the program for each. */
+static __always_inline __u16 plain_check(__u16 check, bool udp, __u8 summed,
+                                         struct plain_change change) {
+  if (udp && !check) return 0;
+  const __u32 partial = summed & (summed >> 1) & 1; /* CHECKSUM_PARTIAL is 3 */
+  const __u32 whole = partial - 1;
+  const __u64 sum = ((check ^ whole) & 0xffff) + (__u64)change.addresses + (change.ports & whole);
+  const __u16 out = csum_fold16(csum_fold32(sum)) ^ (__u16)whole;
+  return udp && !out ? 0xffff : out;
+}
+
+/* All but the transport's checksum. False: the header is not in the frame's first part. */
 static __always_inline bool plain_write(struct __sk_buff* skb, const struct packet* pkt,
                                         __u32 addresses) {
   void* data = (void*)(long)skb->data;
@@ -125,19 +174,33 @@ static __always_inline bool plain_write(struct __sk_buff* skb, const struct pack
   return true;
 }
 
-/* The helper knows whether the transport's checksum is whole, or the pseudo header's alone. */
+static __always_inline bool plain_write_check(struct __sk_buff* skb, const struct packet* pkt,
+                                              __u8 summed, struct plain_change change) {
+  const bool udp = pkt->proto == IPPROTO_UDP;
+  __u16* check = (void*)(long)skb->data + plain_l4_offset(pkt->ipv4) + (udp ? 6 : 16);
+  if ((void*)(check + 1) > (void*)(long)skb->data_end) return false;
+  *check = plain_check(*check, udp, summed, change);
+  return true;
+}
+
+/* Where the card has summed up the whole packet, the kernel keeps that sum right. */
+SHARED int plain_help_check(struct __sk_buff* skb, const struct packet* pkt, __u32 addresses,
+                            __u32 ports) {
+  if (!pkt) return 0;
+  const __u32 at = l4_check_offset(pkt);
+  const __u64 flags = l4_check_flags(pkt);
+  return bpf_l4_csum_replace(skb, at, 0, addresses, BPF_F_PSEUDO_HDR | flags) == 0 &&
+         bpf_l4_csum_replace(skb, at, 0, ports, flags) == 0;
+}
+
+/* A helper for each field costs more than all the rest. False: nothing is changed. */
 static __always_inline bool plain_apply(struct __sk_buff* skb, struct packet* pkt) {
-  const __u32 check = l4_check_offset(pkt);
-  __u64 sum = csum_change_addr(0, pkt->ipv4, &pkt->src, &pkt->nat.src);
-  const __u32 addresses = csum_fold32(csum_change_addr(sum, pkt->ipv4, &pkt->dst, &pkt->nat.dst));
-  const __u32 from = pkt->src_port | (__u32)pkt->dst_port << 16;
-  const __u32 to = pkt->nat.src_port | (__u32)pkt->nat.dst_port << 16;
-  if (bpf_l4_csum_replace(skb, check, 0, addresses, BPF_F_PSEUDO_HDR | l4_check_flags(pkt)))
+  const struct plain_change change = plain_change(pkt);
+  const __u8 summed = checksum_summed(skb);
+  if (!(summed == CHECKSUM_COMPLETE ? plain_help_check(skb, pkt, change.addresses, change.ports)
+                                    : plain_write_check(skb, pkt, summed, change)))
     return false;
-  if (from != to && bpf_l4_csum_replace(skb, check, 0, csum_fold32(csum_change(0, from, to)),
-                                        l4_check_flags(pkt)))
-    return false;
-  if (!plain_write(skb, pkt, addresses)) return false;
+  if (!plain_write(skb, pkt, change.addresses)) return false;
   pkt->src = pkt->nat.src;
   pkt->dst = pkt->nat.dst;
   pkt->src_port = pkt->nat.src_port;
@@ -145,10 +208,7 @@ static __always_inline bool plain_apply(struct __sk_buff* skb, struct packet* pk
   return true;
 }
 
-/* The packet gets the tuple of pkt->nat; pkt says afterwards what the wire says. */
-SHARED int nat_apply(struct __sk_buff* skb, struct packet* pkt) {
-  if (!pkt) return 0;
-  if (is_plain(pkt)) return plain_apply(skb, pkt);
-  return nat_end(skb, pkt, true, &pkt->nat.src, pkt->nat.src_port) &&
-         nat_end(skb, pkt, false, &pkt->nat.dst, pkt->nat.dst_port);
+/* The same for packets of known connections, in place where that can be done. */
+static __always_inline bool nat_apply(struct __sk_buff* skb, struct packet* pkt) {
+  return (is_plain(pkt) && plain_apply(skb, pkt)) || nat_by_helpers(skb, pkt);
 }

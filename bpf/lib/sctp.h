@@ -77,6 +77,6 @@ static __always_inline bool sctp_ports(struct __sk_buff* skb, struct packet* pkt
 
 /* The body of both SCTP stages. Where to is in pkt->paths.there. */
 static __always_inline int sctp_translate(struct __sk_buff* skb, struct packet* pkt, bool ingress) {
-  if (!sctp_ports(skb, pkt) || !nat_apply(skb, pkt)) return drop(skb, pkt, WEIR_DROP_REWRITE);
+  if (!sctp_ports(skb, pkt) || !nat_by_helpers(skb, pkt)) return drop(skb, pkt, WEIR_DROP_REWRITE);
   return output(skb, pkt, &pkt->paths.there, ingress);
 }
