@@ -132,7 +132,8 @@ TEST_P(Service, OnePortServesTwoProtocolsApart) {
 TEST_P(Service, NewConnectionsSpreadOverTheBackends) {
   services().add(cluster_ip({{cast().pod_b, 8080}, {cast().pod_r, 8080}, {cast().pod_r2, 8080}}));
   std::map<Address, int> share;
-  for (int i = 0; i < 300; ++i) ++share[backend_of(ask(tcp(30000 + i, 80, SYN)))];
+  for (int i = 0; i < 300; ++i)
+    ++share[backend_of(ask(tcp(static_cast<std::uint16_t>(30000 + i), 80, SYN)))];
   EXPECT_EQ(share.size(), 3u);
   for (const auto& [backend, count] : share) EXPECT_GT(count, 50) << backend.to_string();
   EXPECT_EQ(bed().connections(), 600u);
@@ -141,9 +142,9 @@ TEST_P(Service, NewConnectionsSpreadOverTheBackends) {
 TEST_P(Service, AConnectionStaysWithItsBackend) {
   const auto id = services().add(cluster_ip({{cast().pod_b, 8080}, {cast().pod_r, 8080}}));
   for (int i = 0; i < 20; ++i) {
-    const Address chosen = backend_of(ask(tcp(30000 + i, 80, SYN)));
+    const Address chosen = backend_of(ask(tcp(static_cast<std::uint16_t>(30000 + i), 80, SYN)));
     services().set_backends(id, {{cast().pod_b, 8080}, {cast().pod_r, 8080}});
-    EXPECT_EQ(backend_of(ask(tcp(30000 + i, 80, ACK))), chosen);
+    EXPECT_EQ(backend_of(ask(tcp(static_cast<std::uint16_t>(30000 + i), 80, ACK))), chosen);
   }
 }
 
@@ -161,11 +162,11 @@ TEST_P(Service, TcpOutlivesItsBackendsLeaving) {
 
 TEST_P(Service, UdpMovesWhenItsBackendLeaves) {
   const auto id = services().add(cluster_ip({{cast().pod_b, 53}, {cast().pod_r, 53}}, 17));
-  for (int i = 0; i < 20; ++i) ask(udp(30000 + i, 80));
+  for (int i = 0; i < 20; ++i) ask(udp(static_cast<std::uint16_t>(30000 + i), 80));
   services().set_backends(id, {{cast().pod_r, 53}});
   int moved = 0;
   for (int i = 0; i < 20; ++i) {
-    const Outcome out = ask(udp(30000 + i, 80));
+    const Outcome out = ask(udp(static_cast<std::uint16_t>(30000 + i), 80));
     EXPECT_EQ(backend_of(out), cast().pod_r);
     moved += out.event(WEIR_EVENT_ENDED) != nullptr ? 1 : 0;
   }
@@ -185,7 +186,8 @@ TEST_P(Service, AffinityHoldsForAllConnectionsOfAClient) {
   row.affinity_s = 100;
   const auto id = services().add(row);
   const Address chosen = backend_of(ask(tcp(30000, 80, SYN)));
-  for (int i = 1; i < 40; ++i) EXPECT_EQ(backend_of(ask(tcp(30000 + i, 80, SYN))), chosen);
+  for (int i = 1; i < 40; ++i)
+    EXPECT_EQ(backend_of(ask(tcp(static_cast<std::uint16_t>(30000 + i), 80, SYN))), chosen);
   // The backend leaves: another one is chosen, and kept.
   std::vector<TestServices::Backend> left;
   for (const auto& one : row.backends)
@@ -193,7 +195,8 @@ TEST_P(Service, AffinityHoldsForAllConnectionsOfAClient) {
   services().set_backends(id, left);
   const Address next = backend_of(ask(tcp(31000, 80, SYN)));
   EXPECT_NE(next, chosen);
-  for (int i = 1; i < 40; ++i) EXPECT_EQ(backend_of(ask(tcp(31000 + i, 80, SYN))), next);
+  for (int i = 1; i < 40; ++i)
+    EXPECT_EQ(backend_of(ask(tcp(static_cast<std::uint16_t>(31000 + i), 80, SYN))), next);
 }
 
 TEST_P(Service, AffinityIsOverAfterItsTime) {
@@ -213,7 +216,7 @@ TEST_P(Service, AffinityIsOverAfterItsTime) {
     kept.addr = to_abi(chosen);
     kept.seen_s -= 11;
     ASSERT_EQ(bpf_map_update_elem(map, &key, &kept, BPF_ANY), 0);
-    seen.insert(backend_of(ask(tcp(30000 + i, 80, SYN))));
+    seen.insert(backend_of(ask(tcp(static_cast<std::uint16_t>(30000 + i), 80, SYN))));
     ASSERT_EQ(bpf_map_lookup_elem(map, &key, &kept), 0);
   }
   EXPECT_EQ(seen.size(), 2u) << "chosen anew each time";
@@ -349,6 +352,11 @@ TEST_P(Service, BehindOptionsAndExtensionHeaders) {
   EXPECT_TRUE(same_packet(
       request.frame,
       packet(eth(kMacB, kMacLink), ip(cast().pod_a, cast().pod_b).ttl(63), tcp(40000, 8080, SYN))));
+  EXPECT_TRUE(same_packet(
+      bed()
+          .from_pod(kLinkA, packet(eth(), ip(cast().pod_a, cast().vip), tcp(40000, 80, ACK)))
+          .frame,
+      packet(eth(kMacB, kMacLink), ip(cast().pod_a, cast().pod_b).ttl(63), tcp(40000, 8080, ACK))));
   const Outcome reply = bed().from_pod(
       kLinkB, packet(eth(), ip(cast().pod_b, cast().pod_a), tcp(8080, 40000, SYN | ACK)));
   EXPECT_TRUE(
@@ -362,15 +370,16 @@ TEST_P(Service, ChecksumsAreRightWhateverTheTuple) {
   start(options);
   services_ = std::make_unique<TestServices>(bed());
   services().add(cluster_ip({{cast().pod_b, 8080}}));
-  services().add(cluster_ip({{cast().pod_b, 80}}, 17));
+  services().add(cluster_ip({{cast().pod_b, 53}}, 17));
+  // The first packet, and those of a known connection.
   for (std::uint16_t i = 0; i < 1000 && !HasFailure(); ++i) {
     const auto port = static_cast<std::uint16_t>(1 + i * 65);
-    EXPECT_TRUE(same_packet(
-        ask(tcp(port, 80, SYN)).frame,
-        eth(kMacB, kMacLink) / ip(cast().pod_a, cast().pod_b).ttl(63) / tcp(port, 8080, SYN)));
-    EXPECT_TRUE(
-        same_packet(ask(udp(port, 80)).frame,
-                    eth(kMacB, kMacLink) / ip(cast().pod_a, cast().pod_b).ttl(63) / udp(port, 80)));
+    const Packet out = eth(kMacB, kMacLink) / ip(cast().pod_a, cast().pod_b).ttl(63);
+    EXPECT_TRUE(same_packet(ask(tcp(port, 80, SYN)).frame, out / tcp(port, 8080, SYN)));
+    EXPECT_TRUE(same_packet(ask(tcp(port, 80, ACK)).frame, out / tcp(port, 8080, ACK)));
+    EXPECT_TRUE(same_packet(ask(udp(port, 80)).frame, out / udp(port, 53)));
+    EXPECT_TRUE(same_packet(ask(udp(port, 80)).frame, out / udp(port, 53)));
+    EXPECT_TRUE(same_packet(ask(Udp{port, 80, false}).frame, out / Udp{port, 53, false}));
   }
 }
 
