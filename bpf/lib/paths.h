@@ -42,7 +42,10 @@ static __always_inline enum weir_drop source_check_net(const struct packet* pkt)
     return end_is_node_side(from) && addr_equal(&from->route.node_addr, &pkt->outer_src)
                ? WEIR_DROP_NONE
                : WEIR_DROP_TUNNEL_SOURCE;
-  return cfg.tunnel && from->kind == WEIR_ROUTE_PODS ? WEIR_DROP_SPOOFED : WEIR_DROP_NONE;
+  /* Nobody else has this host's addresses. */
+  return from->kind == WEIR_ROUTE_HOST || (cfg.tunnel && from->kind == WEIR_ROUTE_PODS)
+             ? WEIR_DROP_SPOOFED
+             : WEIR_DROP_NONE;
 }
 
 static __always_inline enum weir_drop source_check_hook(const struct __sk_buff* skb,

@@ -198,11 +198,11 @@ static __always_inline void affinity_keep(const struct weir_service* service,
   bpf_map_update_elem(&weir_affinity, &key, &value, BPF_ANY);
 }
 
-#define RENDEZVOUS_CHUNK 8
+#define RENDEZVOUS_CHUNK 16
 
 /* Of the slots [first, first + RENDEZVOUS_CHUNK) of the extent the highest score, with what stands
  * for the slot in its lowest byte, or `best` when that is higher. In chunks, each a call, so that
- * the verifier looks at 8 slots instead of 128; a call for each slot (bpf_loop) takes three times
+ * the verifier looks at 16 slots instead of 128; a call for each slot (bpf_loop) takes three times
  * as long. */
 SHARED __u64 rendezvous_chunk(struct weir_set* extent, __u32 first, __u32 flow, __u64 best) {
   if (!extent) return best;

@@ -7,9 +7,8 @@
 #include "lib/event.h"
 #include "lib/service.h"
 
-#define SOCK_IDLE_S                                                                               \
-  180                   /* a silent datagram flow chooses its backend again, as the sweep lets it \
-                         */
+/* Seconds: a silent datagram flow chooses its backend again, as the sweep lets it. */
+#define SOCK_IDLE_S 180
 #define LOOPBACK_V4 127 /* first byte */
 
 /* Cookie of a network namespace -> its addresses: pods of this node, and the node itself. Written

@@ -19,7 +19,7 @@ inline constexpr weir_sweep kIdleLimits = {
     .one_answer_s = 5,
     .stream_s = 180,
     .tell_services = 0,
-    .closed_translated_s = 20,  // a part of TIME_WAIT
+    .closed_translated_s = 20,  // of the 60 in TIME_WAIT
 };
 // For a table that is a quarter full.
 inline constexpr weir_sweep kBusyLimits = [] {

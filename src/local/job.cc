@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 namespace weir::local {
+
 Result<std::unique_ptr<Job>> Job::start(Loop& loop, Launch launch, const std::string& input,
                                         Clock::duration limit, Done done) {
   std::unique_ptr<Job> job(new Job(loop, launch.end_signal));

@@ -148,6 +148,13 @@ weir_ct_key key_of(const Address& a, std::uint16_t a_port, const Address& b, std
 class PacketTest : public testing::TestWithParam<Family> {
  protected:
   void start(const BedOptions& options);
+  // With these ports for translation alone.
+  void start_with_ports(std::uint16_t min, std::uint16_t max) {
+    BedOptions options = small();
+    options.settings.nat_port_min = min;
+    options.settings.nat_port_max = max;
+    start(options);
+  }
   void SetUp() override { start(small()); }
   void TearDown() override;
 

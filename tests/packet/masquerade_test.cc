@@ -8,12 +8,6 @@ namespace {
 
 class Masquerade : public PacketTest {
  protected:
-  void restart(std::uint16_t min, std::uint16_t max) {
-    BedOptions options = small();
-    options.settings.nat_port_min = min;
-    options.settings.nat_port_max = max;
-    start(options);
-  }
   Outcome out(const auto& l4, const Address& dst) {
     return bed().from_pod(kLinkA, eth() / ip(cast().pod_a, dst) / l4);
   }
@@ -152,7 +146,7 @@ TEST_P(Masquerade, TwoPodsWithOnePortGetTwo) {
 }
 
 TEST_P(Masquerade, AFullRangeIsExhausted) {
-  restart(61000, 61003);
+  start_with_ports(61000, 61003);
   std::set<std::uint16_t> ports;
   int exhausted = 0;
   for (std::uint16_t source = 1000; source < 1020; ++source) {
@@ -170,7 +164,7 @@ TEST_P(Masquerade, AFullRangeIsExhausted) {
 }
 
 TEST_P(Masquerade, ARangeOfOnePort) {
-  restart(65535, 65535);
+  start_with_ports(65535, 65535);
   EXPECT_EQ(port_of(out(udp(5000, 53))), 65535);
   EXPECT_EQ(out(udp(5001, 53)).reason(), WEIR_DROP_NAT_EXHAUSTED);
 }

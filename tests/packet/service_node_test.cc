@@ -329,10 +329,7 @@ TEST_P(ServiceNode, ClientsOutsideGoByTheRingOfALargeSet) {
 
 // Closed connections keep their ports while others are free, and give them up to who finds none.
 TEST_P(ServiceNode, AClosedConnectionsPortServesWhenNoneIsFree) {
-  BedOptions options = small();
-  options.settings.nat_port_min = 61000;
-  options.settings.nat_port_max = 61003;
-  start(options);
+  start_with_ports(61000, 61003);
   services_ = std::make_unique<TestServices>(bed());
   node_port({{cast().pod_r, 8080}});
   for (std::uint16_t port = 20000; port < 20004; ++port)
@@ -349,10 +346,7 @@ TEST_P(ServiceNode, AClosedConnectionsPortServesWhenNoneIsFree) {
 }
 
 TEST_P(ServiceNode, PortsOfTranslationAreFoundAt95PercentUse) {
-  BedOptions options = small();
-  options.settings.nat_port_min = 61000;
-  options.settings.nat_port_max = 61199;
-  start(options);
+  start_with_ports(61000, 61199);
   services_ = std::make_unique<TestServices>(bed());
   node_port({{cast().pod_r, 8080}}, 0, 17);
   for (std::uint16_t port = 20000; port < 20190; ++port) {

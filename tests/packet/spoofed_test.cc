@@ -43,6 +43,15 @@ TEST_P(Spoofed, APodsAddressNeverComesFromTheNet) {
   }
 }
 
+TEST_P(Spoofed, ThisHostsAddressNeverComesFromTheNet) {
+  for (const Address& to : {cast().pod_b, cast().node, cast().outside}) {
+    const Packet forged = eth(kMacOther, kMacOther) / ip(cast().node, to) / udp(40000, 53);
+    EXPECT_EQ(bed().from_nic(forged).reason(), WEIR_DROP_SPOOFED) << to.to_string();
+    EXPECT_NE(bed().from_tunnel(cast().node_r, forged).verdict, kRedirect) << to.to_string();
+  }
+  EXPECT_EQ(bed().connections(), 0u);
+}
+
 TEST_P(Spoofed, TheStackDoesNotRelayThemEither) {
   const Packet to_node = eth() / ip(cast().pod_b, cast().node) / udp(1, 2);
   EXPECT_EQ(bed().from_nic(to_node).reason(), WEIR_DROP_SPOOFED);
