@@ -45,6 +45,7 @@ class System:
         self._jobs = []
         for number in (signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, interrupted)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         self._sweep()
         SCRATCH.mkdir(exist_ok=True)
         return self
