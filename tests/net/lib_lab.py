@@ -111,9 +111,10 @@ class Namespace:
 
 
 class Pod(Namespace):
-    def __init__(self, lab, node, name):
+    def __init__(self, lab, node, name, annotations=None):
         super().__init__(f"p-{name}")
         self.lab, self.node, self.pod = lab, node, name
+        self.annotations = annotations or {}
         self.key = f"lab/{name}"
         self.address = {}
 
@@ -283,8 +284,8 @@ class Lab:
         for node in self.nodes:
             wait_for(node.serves, f"the agent of {node.node} to serve")
 
-    def pod(self, node, name):
-        return Pod(self, node, name).add()
+    def pod(self, node, name, annotations=None):
+        return Pod(self, node, name, annotations).add()
 
     def write(self, kind, namespace, name, body):
         folder = self.objects / kind / namespace
@@ -297,6 +298,7 @@ class Lab:
     def write_pod(self, pod):
         addresses = [{"ip": address} for address in pod.address.values()]
         self.write("Pod", "lab", pod.pod, {
+            "metadata": {"name": pod.pod, "namespace": "lab", "annotations": pod.annotations},
             "spec": {"nodeName": pod.node.node, "containers": [{"name": "c", "image": "none"}]},
             "status": {"phase": "Running", "podIP": addresses[0]["ip"], "podIPs": addresses,
                        "hostIP": pod.node.address[4]}})

@@ -4,122 +4,22 @@ outcome by both ways. What only the hooks can do, and what becomes of it when ag
 
 import contextlib
 import errno
-import selectors
 import signal
 import socket
 import struct
-import threading
 import time
 
 import lib_lab
 import lib_net
+import lib_services
 from lib_lab import claim, equal
 from lib_net import FAMILY, PATIENCE, wait_for
+from lib_services import Caller, Servers, ask, name_of, service, slices, tcp, vip
 
 CLAIMS = 60
 SO_ORIGINAL_DST = 80
-RANGE = {4: "10.96.0.", 6: "fd00:96::"}
-UNUSED = 99
 NODE_PORT = 30080
 AT_ONCE = 1.0
-
-
-class Caller:
-    """Processes of a node's cgroup, in a namespace of that node."""
-
-    def __init__(self, name, place, node):
-        self.name, self.place, self.node, self.address = name, place, node, place.address
-
-    @contextlib.contextmanager
-    def inside(self):
-        with self.node.cgroup.inside(), self.place.inside():
-            yield
-
-
-class Servers(threading.Thread):
-    """Tell their name to whoever connects, or sends a datagram."""
-
-    def __init__(self):
-        super().__init__(daemon=True)
-        self.selector = selectors.DefaultSelector()
-        self.held = []
-
-    def add(self, name, place, port, address=None):
-        for family in FAMILY:
-            at = address or place.address[family]
-            tcp = lib_net.listener(place, family, at, port)
-            udp = lib_net.datagrams(place, family, at, port)
-            for sock, answer in ((tcp, self.accept), (udp, self.datagram)):
-                sock.setblocking(False)
-                self.selector.register(sock, selectors.EVENT_READ, (name.encode(), answer))
-
-    def accept(self, name, sock):
-        made, _ = sock.accept()
-        made.sendall(name)
-        self.held.append(made)
-
-    def datagram(self, name, sock):
-        _, peer = sock.recvfrom(2048)
-        sock.sendto(name, peer)
-
-    def run(self):
-        while True:
-            for key, _ in self.selector.select():
-                name, answer = key.data
-                with contextlib.suppress(OSError):
-                    answer(name, key.fileobj)
-
-
-def vip(family, number):
-    return f"{RANGE[family]}{number}"
-
-
-def service(lab, name, number, backends, ports=None, **spec):
-    """backends: (pod, ready). One port 80 -> 8080 for TCP and UDP each."""
-    ports = ports or [{"name": kind.lower(), "protocol": kind, "port": 80, "targetPort": 8080}
-                      for kind in ("TCP", "UDP")]
-    addresses = [vip(family, number) for family in FAMILY]
-    lab.write("Service", "lab", name, {
-        "spec": {"type": "ClusterIP", "clusterIP": addresses[0], "clusterIPs": addresses,
-                 "ipFamilies": ["IPv4", "IPv6"], "ipFamilyPolicy": "PreferDualStack",
-                 "ports": ports, "selector": {"app": name}} | spec})
-    slices(lab, name, backends, ports)
-
-
-def slices(lab, name, backends, ports=None):
-    ports = ports or [{"name": kind.lower(), "protocol": kind, "port": 8080}
-                      for kind in ("TCP", "UDP")]
-    for family in FAMILY:
-        write_slice(lab, f"{name}-{family}", {
-            "addressType": f"IPv{family}",
-            "ports": [{"name": port["name"], "protocol": port["protocol"],
-                       "port": port.get("targetPort", port["port"])} for port in ports],
-            "endpoints": [{"addresses": [pod.address[family]], "nodeName": pod.node.node,
-                           "conditions": {"ready": True, "serving": True, "terminating": False},
-                           "targetRef": {"kind": "Pod", "namespace": "lab", "name": pod.pod}}
-                          for pod in backends]}, name)
-
-
-def write_slice(lab, slice_name, body, owner):
-    lab.write("EndpointSlice", "lab", slice_name, body | {
-        "apiVersion": "discovery.k8s.io/v1",
-        "metadata": {"name": slice_name, "namespace": "lab",
-                     "labels": {"kubernetes.io/service-name": owner}}})
-
-
-# --- calls ---------------------------------------------------------------------------------------
-
-def tcp(caller, family, address, port=80, source=None, socket_family=None, timeout=PATIENCE):
-    made = lib_net.make(caller, socket_family or family, socket.SOCK_STREAM, timeout=timeout)
-    if source:
-        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        made.bind(source)
-    made.connect((address, port))
-    return made
-
-
-def name_of(sock):
-    return sock.recv(100).decode()
 
 
 def refused(call):
@@ -131,22 +31,6 @@ def refused(call):
         assert time.monotonic() - begun < AT_ONCE, "it took its time"
         return error.errno
     return 0
-
-
-def ask(sock, target=None, patience=PATIENCE):
-    """The name of who answers a datagram, and from where; asked again, since datagrams get lost."""
-    deadline = time.monotonic() + patience
-    sock.settimeout(0.2)
-    while True:
-        try:
-            if target:
-                sock.sendto(b"who?", target)
-            else:
-                sock.send(b"who?")
-            data, peer = sock.recvfrom(100)
-            return data.decode(), peer[:2]
-        except (TimeoutError, ConnectionRefusedError):
-            assert time.monotonic() < deadline, f"{target} does not answer"
 
 
 def original_dst(sock, family):
@@ -164,9 +48,7 @@ class Bench:
 
     def __init__(self, hooks):
         self.hooks = hooks
-        self.lab = lib_lab.Lab(arguments=("--service-cidr", "10.96.0.0/24", "--service-cidr",
-                                          "fd00:96::/112", "--socket-services",
-                                          "true" if hooks else "false"))
+        self.lab = lib_services.lab(hooks)
         lab = self.lab
         self.a1, self.a2, self.b1 = (lab.pod(lab.a, "a1"), lab.pod(lab.a, "a2"),
                                      lab.pod(lab.b, "b1"))
@@ -177,7 +59,7 @@ class Bench:
         self.pod = Caller("a pod", self.a1, lab.a)
         self.host = Caller("the node", lab.a, lab.a)
         self.callers = (self.pod, self.host)
-        self.text = "by the hooks" if hooks else "by packets"
+        self.text = lib_services.HOOKS[hooks]
 
     def services(self):
         lab = self.lab
@@ -188,12 +70,9 @@ class Bench:
         service(lab, "stay", 5, [self.a2, self.b1], sessionAffinity="ClientIP",
                 sessionAffinityConfig={"clientIP": {"timeoutSeconds": 1000}})
         service(lab, "near", 6, [self.a2])
-        lab.write("Service", "lab", "port", {"spec": {
-            "type": "NodePort", "clusterIP": vip(4, 7), "clusterIPs": [vip(4, 7), vip(6, 7)],
-            "ipFamilies": ["IPv4", "IPv6"], "ipFamilyPolicy": "PreferDualStack",
-            "ports": [{"name": "tcp", "protocol": "TCP", "port": 80, "targetPort": 8080,
-                       "nodePort": NODE_PORT}]}})
-        slices(lab, "port", [self.b1], [{"name": "tcp", "protocol": "TCP", "port": 8080}])
+        service(lab, "port", 7, [self.b1], type="NodePort", ports=[
+            {"name": "tcp", "protocol": "TCP", "port": 80, "targetPort": 8080,
+             "nodePort": NODE_PORT}])
         for caller in self.callers:
             for family in FAMILY:
                 wait_for(lambda f=family, c=caller: self.serves(c, f), "the Services to be there")
