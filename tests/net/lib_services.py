@@ -39,12 +39,13 @@ class Caller:
 
 
 class Servers(threading.Thread):
-    """Tell their name to whoever connects, or sends a datagram; what comes later is echoed."""
+    """Tell their name to whoever connects, or sends a short datagram. Long ones, and what comes
+    later by a connection, are echoed."""
 
     def __init__(self):
         super().__init__(daemon=True)
         self.selector = selectors.DefaultSelector()
-        self.seen = []  # (name, peer's address) of datagrams and connections
+        self.seen = []  # (name, peer's address) of connections and datagrams
 
     def add(self, name, place, port, address=None):
         for family in FAMILY:
@@ -73,9 +74,9 @@ class Servers(threading.Thread):
             sock.close()
 
     def datagram(self, name, sock):
-        _, peer = sock.recvfrom(65536)
+        data, peer = sock.recvfrom(65536)
         self.seen.append((name, peer[0]))
-        sock.sendto(name.encode(), peer)
+        sock.sendto(data if len(data) > 100 else name.encode(), peer)
 
     def run(self):
         while True:
