@@ -59,8 +59,8 @@ class Servers(threading.Thread):
     def accept(self, name, sock):
         made, peer = sock.accept()
         self.seen.append((name, peer[0]))
+        made.settimeout(PATIENCE)
         made.sendall(name.encode())
-        made.setblocking(False)
         self.selector.register(made, selectors.EVENT_READ, (name, self.echo))
 
     def echo(self, _, sock):
