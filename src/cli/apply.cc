@@ -7,7 +7,8 @@ namespace weir::cli {
 void add_apply(Program& program) {
   auto options = std::make_shared<ChangeOptions>();
   Command& verb = program.verb("apply", "Make or change objects of the running local cluster");
-  verb.argument("MANIFESTS", options->manifests, "YAML files, or directories of them")
+  verb.argument("MANIFESTS", options->manifests,
+                "YAML files, directories of them, or - for standard input")
       .option("--wait", options->wait_seconds, "Wait so long for all pods to be ready (default: 0)")
       .placeholder("SECONDS");
   options->local.add_to(verb);

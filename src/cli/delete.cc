@@ -7,7 +7,8 @@ void add_delete(Program& program) {
   auto options = std::make_shared<ChangeOptions>();
   options->wait_seconds = 60;
   Command& verb = program.verb("delete", "Remove objects from the running local cluster");
-  verb.argument("MANIFESTS", options->manifests, "YAML files, or directories of them")
+  verb.argument("MANIFESTS", options->manifests,
+                "YAML files, directories of them, or - for standard input")
       .option("--wait", options->wait_seconds, "Wait so long for pods to be gone (default: 60)")
       .placeholder("SECONDS");
   options->local.add_to(verb);

@@ -142,7 +142,8 @@ int run(const Options& options) {
 void add_up(Program& program) {
   auto options = std::make_shared<Options>();
   Command& verb = program.verb("up", "Make a local cluster from Kubernetes manifests");
-  verb.argument("MANIFESTS", options->manifests, "YAML files, or directories of them", false)
+  verb.argument("MANIFESTS", options->manifests,
+                "YAML files, directories of them, or - for standard input", false)
       .option("--nodes", options->cluster.nodes, "Number of nodes, 1 to 8 (default: 2)")
       .placeholder("N")
       .option("--tunnel", options->tunnel, "Between nodes: vxlan or none (default: vxlan)")

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
+#include <iostream>
 #include <iterator>
 
 #include "k8s/kinds.h"
@@ -23,7 +24,7 @@ using k8s::Report;
 using k8s::Subject;
 using k8s::Yaml;
 
-constexpr std::uintmax_t kMaxFile = 8U << 20;
+constexpr std::size_t kMaxFile = 8U << 20;
 constexpr std::uint64_t kMaxPods = 1024;
 
 // Reads all files into one result.
@@ -72,15 +73,25 @@ class Loader {
 
  private:
   void load_file(const std::string& path) {
+    if (path == "-") return load_stream(std::cin, "standard input");
     std::error_code ec;
     const auto status = fs::status(path, ec);
     if (!fs::exists(status)) return report_.error(path + ": there is no such file or directory");
-    if (!fs::is_regular_file(status)) return report_.error(path + ": is not a regular file");
-    if (fs::file_size(path, ec) > kMaxFile) return report_.error(path + ": is larger than 8 MiB");
+    if (!fs::is_regular_file(status) && !fs::is_fifo(status)) {
+      return report_.error(path + ": is neither a file nor a pipe");
+    }
     std::ifstream in(path, std::ios::binary);
-    const std::string text{std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
-    if (!in) return report_.error(path + ": cannot be read");
-    parse(text, path);
+    load_stream(in, path);
+  }
+
+  void load_stream(std::istream& in, const std::string& name) {
+    std::string text(kMaxFile + 1, '\0');  // a pipe has no size beforehand
+    in.read(text.data(), static_cast<std::streamsize>(text.size()));
+    if (in.bad() || (!in.eof() && in.gcount() == 0)) {
+      return report_.error(name + ": cannot be read");
+    }
+    text.resize(static_cast<std::size_t>(in.gcount()));
+    parse(text, name);
   }
 
   void read(const Yaml& document, const std::string& file) {

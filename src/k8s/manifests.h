@@ -163,7 +163,8 @@ struct ManifestsResult {
 };
 
 // Reads YAML files, and the *.yaml, *.yml and *.json of directories (not of their subdirectories),
-// each with one or more documents. Objects without a namespace are in "default".
+// each with one or more documents; "-" is standard input. Objects without a namespace are in
+// "default".
 // `known_namespaces`: those that exist already, beside "default".
 ManifestsResult load_manifests(const std::vector<std::string>& paths,
                                const std::set<std::string>& known_namespaces = {});

@@ -2,9 +2,13 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include <filesystem>
 #include <fstream>
+#include <iostream>
+#include <sstream>
+#include <thread>
 
 namespace weir {
 namespace {
@@ -364,7 +368,33 @@ TEST_F(ManifestFiles, WhatCannotBeReadIsAnErrorEach) {
   EXPECT_THAT(result.errors, ElementsAre(HasSubstr("is already defined at " + good + ":1"),
                                          HasSubstr("none.yaml: there is no such file or directory"),
                                          HasSubstr("empty: has no *.yaml, *.yml or *.json files"),
-                                         HasSubstr("/dev/zero: is not a regular file")));
+                                         HasSubstr("/dev/zero: is neither a file nor a pipe")));
+}
+
+TEST_F(ManifestFiles, APipeIsRead) {
+  const std::string pipe = (root_ / "pipe").string();
+  ASSERT_EQ(mkfifo(pipe.c_str(), 0600), 0);
+  const std::string yaml = pod_with("");
+  std::jthread writer([&] { std::ofstream(pipe) << yaml; });
+  const auto result = load_manifests({pipe});
+  EXPECT_THAT(result.errors, IsEmpty());
+  EXPECT_EQ(result.manifests.pods.size(), 1U);
+}
+
+TEST_F(ManifestFiles, StandardInputIsRead) {
+  std::istringstream text(pod_with(""));
+  std::streambuf* const before = std::cin.rdbuf(text.rdbuf());
+  const auto result = load_manifests({"-"});
+  std::cin.rdbuf(before);
+  std::cin.clear();
+  EXPECT_THAT(result.errors, IsEmpty());
+  ASSERT_EQ(result.manifests.pods.size(), 1U);
+  EXPECT_EQ(result.manifests.pods[0].meta.place.to_string(), "standard input:1");
+}
+
+TEST_F(ManifestFiles, AFileThatIsTooLargeIsNotReadWhole) {
+  const std::string file = write("a.yaml", std::string((8U << 20) + 1, '#'));
+  EXPECT_THAT(load_manifests({file}).errors, ElementsAre(file + ": is larger than 8 MiB"));
 }
 
 }  // namespace
