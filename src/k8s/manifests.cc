@@ -104,9 +104,7 @@ class Loader {
     if (!kind_field.is_text()) return;
     subject.kind = kind.substr(0, 63);
     if (kind == "List") {
-      if (const Yaml* items = document.find("items")) {
-        for (const Yaml& item : items->items) read(item, file);
-      }
+      for (const Field& item : map.need("items").items()) read(*item.yaml(), file);
       return;
     }
     read_kind(kind, map, subject);

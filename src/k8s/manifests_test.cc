@@ -336,6 +336,13 @@ TEST(Manifests, ListsAndJsonAreTaken) {
   EXPECT_EQ(result.manifests.pods.size(), 1U);
 }
 
+TEST(Manifests, ItemsOfAListMustBeThere) {
+  const std::string list = "apiVersion: v1\nkind: List\n";
+  EXPECT_THAT(parse_manifests(list + "items: 5\n", "f").errors,
+              ElementsAre("f:3: List: items: must be a list, is 5"));
+  EXPECT_THAT(parse_manifests(list, "f").errors, ElementsAre("f:1: List: items: is missing"));
+}
+
 class ManifestFiles : public ::testing::Test {
  protected:
   ManifestFiles() {
