@@ -10,7 +10,6 @@ namespace weir::k8s {
 namespace {
 
 constexpr std::uint32_t kMaxReplicas = 256;
-constexpr std::size_t kMaxName = 58;  // pods add "-255" to it, and are host names
 
 Labels read_selector(const Field& field) {
   Map map(field);
@@ -96,12 +95,6 @@ DeploymentManifest read_deployment(Meta meta, const Field& spec_field) {
   out.strategy = read_strategy(spec.get("strategy"));
   out.min_ready_seconds = spec.get("minReadySeconds").number(0, 86400, 0);
   spec.rest({"paused", "progressDeadlineSeconds", "revisionHistoryLimit"});
-  if (out.meta.name.size() > kMaxName) {
-    spec_field.error(
-        fmt::format("the Deployment's name must have at most {} characters, since its "
-                    "pods' names are longer",
-                    kMaxName));
-  }
   return out;
 }
 

@@ -343,6 +343,14 @@ TEST(Manifests, ItemsOfAListMustBeThere) {
   EXPECT_THAT(parse_manifests(list, "f").errors, ElementsAre("f:1: List: items: is missing"));
 }
 
+TEST(Manifests, ADeploymentsNameMayBeAsLongAsAPods) {
+  const std::string name(63, 'a');
+  const std::string yaml = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: " + name +
+                           "}\nspec: {selector: {matchLabels: {a: b}}, template: {metadata: "
+                           "{labels: {a: b}}, spec: {containers: [{name: c}]}}}\n";
+  EXPECT_THAT(parse_manifests(yaml, "f").errors, IsEmpty());
+}
+
 class ManifestFiles : public ::testing::Test {
  protected:
   ManifestFiles() {
