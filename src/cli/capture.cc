@@ -75,38 +75,44 @@ Result<std::vector<Agent>> agents_of(const Options& options) {
   return having;
 }
 
-Result<File> open_file(const Options& options) {
-  if (options.file != "-") {
-    File file(std::fopen(options.file.c_str(), "we"));
+Result<void> check_file(const Options& options) {
+  if (options.file != "-" || isatty(STDOUT_FILENO) == 0) return {};
+  return Error(Code::kInvalid,
+               "a capture is no text: name a file with -w, or pipe it: "
+               "weir capture -w - | tshark -r -");
+}
+
+// Opens the file with the first bytes: a capture that is refused leaves it as it was.
+Result<void> write(const Options& options, File& file, std::string_view bytes) {
+  if (!file) {
+    const bool pipe = options.file == "-";
+    file.reset(pipe ? fdopen(dup(STDOUT_FILENO), "w") : std::fopen(options.file.c_str(), "we"));
     if (!file) return errno_error(errno, options.file);
-    return file;
   }
-  if (isatty(STDOUT_FILENO) != 0) {
-    return Error(Code::kInvalid,
-                 "a capture is no text: name a file with -w, or pipe it: "
-                 "weir capture -w - | tshark -r -");
+  const bool written = std::fwrite(bytes.data(), 1, bytes.size(), file.get()) == bytes.size();
+  if (!written || std::fflush(file.get()) != 0) {
+    return Error(Code::kKernel, options.file + ": cannot be written");
   }
-  return File(fdopen(dup(STDOUT_FILENO), "w"));
+  return {};
 }
 
 // The packets that were written.
-Result<std::uint64_t> write_capture(const Options& options, const std::vector<api::Stream>& streams,
-                                    std::FILE* file) {
+Result<std::uint64_t> write_capture(const Options& options,
+                                    const std::vector<api::Stream>& streams) {
   pcapng::Merger merger;
-  Result<void> merged;
+  File file;
+  Result<void> written;
   const Fd stop = stop_signal();
   const auto read = api::read_streams(
       streams, false, stop.get(), [&](std::size_t stream, std::string_view bytes) {
         std::string out;
-        merged = merger.feed(stream, bytes, out);
-        const bool written =
-            std::fwrite(out.data(), 1, out.size(), file) == out.size() && std::fflush(file) == 0;
+        written = merger.feed(stream, bytes, out);
+        if (written && !out.empty()) written = write(options, file, out);
         const bool enough = merger.packets() >= options.packets;
-        return merged && written && !enough ? api::Next::kGoOn : api::Next::kStop;
+        return written && !enough ? api::Next::kGoOn : api::Next::kStop;
       });
   WEIR_TRY(read);
-  WEIR_TRY(merged);
-  if (std::ferror(file) != 0) return Error(Code::kKernel, options.file + ": cannot be written");
+  WEIR_TRY(written);
   return merger.packets();
 }
 
@@ -127,11 +133,10 @@ int run(const Options& options) {
   if (!target) return fail(Error(Code::kInvalid, "--" + target.error().text()));
   const auto agents = agents_of(options);
   if (!agents) return fail(agents.error());
-  const auto file = open_file(options);
-  if (!file) return fail(file.error());
+  if (const auto fits = check_file(options); !fits) return fail(fits.error());
   std::vector<api::Stream> streams;
   for (const Agent& agent : *agents) streams.push_back({agent.socket, *target});
-  const auto packets = write_capture(options, streams, file->get());
+  const auto packets = write_capture(options, streams);
   if (!packets) return fail(packets.error());
   tell(options, *packets);
   if (*packets == 0) fmt::print(stderr, "weir: no packet matched in {} s\n", options.seconds);

@@ -249,6 +249,15 @@ def captures(weir, lab, cart, payment):
     with claim("a capture of a pod that is not there is refused"):
         said = weir("capture", "--pod", "lab/none", "-w", file, code=(3,)).stderr
         assert "no pod lab/none" in said, said
+    file.unlink()
+    with claim("a second capture is refused, and leaves the file it would write as it was"):
+        kept = lab.folder / "kept.pcapng"
+        kept.write_text("mine")
+        with weir.running("capture", "--node", "a", "--seconds", 60, "-w", file) as job:
+            until(lambda: file.exists() or job.poll() is not None, "a capture to begin")
+            said = weir("capture", "--node", "a", "--seconds", 1, "-w", kept, code=(1,)).stderr
+        assert "another capture is running" in said, said
+        equal(kept.read_text(), "mine")
 
 
 def adds_up(hook):
