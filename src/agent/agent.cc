@@ -496,7 +496,7 @@ Result<void> Agent::serve() {
   watch_source();
   watch_network();
   watch_events();
-  sweep_soon(kSweepEvery);
+  sweep_soon(0ms);  // counts the connections that were adopted
   collect_dead_soon();
   WEIR_ASSIGN(api_, api::Server::listen(loop_, options_.run_dir + "/agent.sock", *this));
   WEIR_ASSIGN(cni_, CniServer::open(loop_, options_.run_dir + "/cni.sock", *sandboxes_));

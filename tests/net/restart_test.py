@@ -18,7 +18,7 @@ from lib_net import wait_for
 from lib_traffic import Traffic
 
 ROUNDS = 20
-CLAIMS = 32
+CLAIMS = 33
 
 
 # --- what the tables say -------------------------------------------------------------------------
@@ -114,6 +114,9 @@ def adoption(lab, pods):
             node.start()
             assert node.status()["adopted"], "loaded anew"
             assert " error " not in node.log_end(), node.log_end()
+    with claim("what was adopted is counted at once"):
+        for node in lab.nodes:
+            wait_for(lambda n=node: n.status()["connections"], "connections to be counted", 1)
     with claim("the same programs are attached to the same links"):
         assert ids[0] and ids[1], "nothing is attached"
         equal([node.attached() for node in lab.nodes], ids)
