@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <cstdio>
+#include <filesystem>
 
 #include "local/up.h"
 
@@ -27,6 +28,8 @@ void LocalOptions::add_to(Command& command) {
       .option("--run-dir", run_dir, "Where clusters keep their files (default: /run/weir/local)")
       .placeholder("DIR");
 }
+
+local::Paths LocalOptions::paths() const { return {std::filesystem::absolute(run_dir), name}; }
 
 Result<LockFile> LocalOptions::lock() const {
   WEIR_TRY(make_dirs(run_dir, 0755));

@@ -17,7 +17,7 @@ struct LocalOptions {
 
   // Adds --name and --run-dir.
   void add_to(Command& command);
-  local::Paths paths() const { return {run_dir, name}; }
+  local::Paths paths() const;  // absolute: other processes get them
   // Held by who makes a cluster or takes it down. kExists while another does.
   Result<LockFile> lock() const;
   // Its holder says that the cluster is no more: removes the lock and folders that are empty now.

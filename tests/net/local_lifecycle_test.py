@@ -383,6 +383,11 @@ def second_cluster():
         assert "1 node, 0 pods" in said.stdout, said
         weir("down", name=SECOND)
         assert not [t for t in traces() if SECOND in t], traces()
+    with claim("a cluster's files may lie in a folder that is named from here"):
+        where = ["--run-dir", os.path.relpath(Path(folder.name) / "clusters")]
+        weir("up", manifest(1), "--wait", 10, *where, name=SECOND)
+        weir("down", *where, name=SECOND)
+        assert not (Path(folder.name) / "clusters").exists()
     with claim("a second cluster runs beside it and goes alone"):
         weir("up", manifest(1), "--tunnel", "none", "--family", "ipv4", name=SECOND)
         assert all(len(p["addresses"]) == 1 for p in pods(name=SECOND).values())
