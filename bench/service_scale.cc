@@ -316,7 +316,8 @@ void change(std::uint32_t services, std::uint32_t rate, std::uint32_t seconds) {
   }
   std::ranges::sort(took);
   const auto at = [&](double share) {
-    return took.at(std::min(took.size() - 1, static_cast<std::size_t>(share * took.size())));
+    return took.at(std::min(took.size() - 1,
+                            static_cast<std::size_t>(share * static_cast<double>(took.size()))));
   };
   std::cout << fmt::format(
       R"({{"services":{},"changes":{},"per_second":{},"ms":{{"p50":{:.2f},"p90":{:.2f},)"
