@@ -7,7 +7,8 @@ enum weir_hook {
   WEIR_HOOK_FROM_NET = 2,
   WEIR_HOOK_TO_NET = 3,
   WEIR_HOOK_SOCKET = 4, /* calls of processes, not packets */
-  WEIR_HOOKS = 5,
+  WEIR_HOOK_XDP = 5,    /* counts only what it sends on; all else meets FROM_NET */
+  WEIR_HOOKS = 6,
 };
 
 /* How a packet leaves. */

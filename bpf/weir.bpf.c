@@ -7,5 +7,6 @@
 #include "sweep.bpf.c"
 #include "to_net.bpf.c"
 #include "to_pod.bpf.c"
+#include "xdp.bpf.c"
 
 char _license[] SEC("license") = "GPL";

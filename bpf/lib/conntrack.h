@@ -229,8 +229,7 @@ SHARED int ct_transition(struct packet* pkt, struct weir_ct* ct) {
   return 0;
 }
 
-/* Counts the packet and follows the connection's life. */
-static __always_inline void ct_account(struct packet* pkt, struct weir_ct* ct) {
+static __always_inline void ct_count(const struct packet* pkt, struct weir_ct* ct) {
   const __u32 now = jiffies();
   if (READ_ONCE(ct->seen) != now) WRITE_ONCE(ct->seen, now);
   if (pkt->from_hi) {
@@ -240,6 +239,16 @@ static __always_inline void ct_account(struct packet* pkt, struct weir_ct* ct) {
     __sync_fetch_and_add(&ct->packets[0], pkt->segments);
     __sync_fetch_and_add(&ct->bytes[0], pkt->length);
   }
-  const __u32 life = READ_ONCE(ct->flags) & (WEIR_CT_REPLIED | WEIR_CT_CLOSED);
-  if ((pkt->tcp_flags & (TCP_FIN | TCP_RST)) || life != WEIR_CT_REPLIED) ct_transition(pkt, ct);
+}
+
+/* May this packet change more of the connection than its counts? */
+static __always_inline bool ct_may_turn(const struct packet* pkt, __u32 flags) {
+  return (pkt->tcp_flags & (TCP_FIN | TCP_RST)) ||
+         (flags & (WEIR_CT_REPLIED | WEIR_CT_CLOSED)) != WEIR_CT_REPLIED;
+}
+
+/* Counts the packet and follows the connection's life. */
+static __always_inline void ct_account(struct packet* pkt, struct weir_ct* ct) {
+  ct_count(pkt, ct);
+  if (ct_may_turn(pkt, READ_ONCE(ct->flags))) ct_transition(pkt, ct);
 }

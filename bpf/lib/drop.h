@@ -5,16 +5,19 @@
 #include "lib/capture.h"
 #include "lib/event.h"
 
+static __always_inline void drop_tell(const struct packet* pkt, __u32 ifindex, __u32 reason) {
+  metric_add(pkt, WEIR_OUTCOME_DROP + reason);
+  struct weir_event* event = event_open(WEIR_EVENT_DROP);
+  if (!event) return;
+  event_fill_packet(event, pkt, ifindex);
+  event->reason = reason;
+  event_close(event);
+}
+
 SHARED int drop_packet(struct __sk_buff* skb, struct packet* pkt, __u32 reason) {
   if (!pkt || reason > WEIR_DROP_MAX) return TCX_DROP;
-  metric_add(pkt, WEIR_OUTCOME_DROP + reason);
+  drop_tell(pkt, skb->ifindex, reason);
   capture(skb, pkt, WEIR_OUT_NONE, reason);
-  struct weir_event* event = event_open(WEIR_EVENT_DROP);
-  if (event) {
-    event_fill_packet(event, pkt, skb->ifindex);
-    event->reason = reason;
-    event_close(event);
-  }
   return TCX_DROP;
 }
 
@@ -22,6 +25,13 @@ SHARED int drop_packet(struct __sk_buff* skb, struct packet* pkt, __u32 reason) 
 static __always_inline int drop(struct __sk_buff* skb, const struct packet* pkt,
                                 enum weir_drop reason) {
   return drop_packet(skb, (struct packet*)pkt, reason);
+}
+
+/* The same of XDP, for what it has changed already: all else it leaves to TC. */
+static __always_inline int drop_frame(struct xdp_md* ctx, const struct packet* pkt,
+                                      enum weir_drop reason) {
+  drop_tell(pkt, ctx->ingress_ifindex, reason);
+  return XDP_DROP;
 }
 
 /* Hands the packet on to this host's stack (ingress), or lets the stack's own packet go on

@@ -153,12 +153,11 @@ static __always_inline __u16 plain_check(__u16 check, bool udp, __u8 summed,
   return udp && !out ? 0xffff : out;
 }
 
-/* All but the transport's checksum. False: the header is not in the frame's first part. */
-static __always_inline bool plain_write(struct __sk_buff* skb, const struct packet* pkt,
+/* All but the transport's checksum, of the frame [data, end). False: the header is beyond it. */
+static __always_inline bool plain_write(void* data, void* end, const struct packet* pkt,
                                         __u32 addresses) {
-  void* data = (void*)(long)skb->data;
   __be16* ports = data + plain_l4_offset(pkt->ipv4);
-  if ((void*)(ports + 2) > (void*)(long)skb->data_end) return false;
+  if ((void*)(ports + 2) > end) return false;
   ports[0] = pkt->nat.src_port;
   ports[1] = pkt->nat.dst_port;
   if (pkt->ipv4) {
@@ -174,11 +173,11 @@ static __always_inline bool plain_write(struct __sk_buff* skb, const struct pack
   return true;
 }
 
-static __always_inline bool plain_write_check(struct __sk_buff* skb, const struct packet* pkt,
+static __always_inline bool plain_write_check(void* data, void* end, const struct packet* pkt,
                                               __u8 summed, struct plain_change change) {
   const bool udp = pkt->proto == IPPROTO_UDP;
-  __u16* check = (void*)(long)skb->data + plain_l4_offset(pkt->ipv4) + (udp ? 6 : 16);
-  if ((void*)(check + 1) > (void*)(long)skb->data_end) return false;
+  __u16* check = data + plain_l4_offset(pkt->ipv4) + (udp ? 6 : 16);
+  if ((void*)(check + 1) > end) return false;
   *check = plain_check(*check, udp, summed, change);
   return true;
 }
@@ -197,10 +196,13 @@ SHARED int plain_help_check(struct __sk_buff* skb, const struct packet* pkt, __u
 static __always_inline bool plain_apply(struct __sk_buff* skb, struct packet* pkt) {
   const struct plain_change change = plain_change(pkt);
   const __u8 summed = checksum_summed(skb);
-  if (!(summed == CHECKSUM_COMPLETE ? plain_help_check(skb, pkt, change.addresses, change.ports)
-                                    : plain_write_check(skb, pkt, summed, change)))
+  if (!(summed == CHECKSUM_COMPLETE
+            ? plain_help_check(skb, pkt, change.addresses, change.ports)
+            : plain_write_check((void*)(long)skb->data, (void*)(long)skb->data_end, pkt, summed,
+                                change)))
     return false;
-  if (!plain_write(skb, pkt, change.addresses)) return false;
+  if (!plain_write((void*)(long)skb->data, (void*)(long)skb->data_end, pkt, change.addresses))
+    return false;
   pkt->src = pkt->nat.src;
   pkt->dst = pkt->nat.dst;
   pkt->src_port = pkt->nat.src_port;

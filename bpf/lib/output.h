@@ -22,17 +22,16 @@ static __always_inline bool rewrite_l2(struct __sk_buff* skb, const __u8* dst_ma
          bpf_skb_store_bytes(skb, offsetof(struct ethhdr, h_source), src_mac, ETH_ALEN, 0) == 0;
 }
 
-/* One hop of routing, and the link addresses. */
-static __always_inline bool rewrite_l2_ttl(struct __sk_buff* skb, const struct packet* pkt,
-                                           const __u8* dst_mac, const __u8* src_mac) {
-  if ((void*)(long)skb->data + ETH_HLEN + sizeof(struct iphdr) > (void*)(long)skb->data_end)
-    return false;
-  struct ethhdr* eth = (void*)(long)skb->data;
+/* One hop of routing, and the link addresses, of the frame [data, end). */
+static __always_inline bool frame_l2_ttl(void* data, void* end, bool ipv4, const __u8* dst_mac,
+                                         const __u8* src_mac) {
+  if (data + ETH_HLEN + sizeof(struct iphdr) > end) return false;
+  struct ethhdr* eth = data;
   if (dst_mac) {
     __builtin_memcpy(eth->h_dest, dst_mac, ETH_ALEN);
     __builtin_memcpy(eth->h_source, src_mac, ETH_ALEN);
   }
-  if (pkt->ipv4) {
+  if (ipv4) {
     struct iphdr* ip = (void*)(eth + 1);
     /* RFC 1624: the TTL is the high byte of its 16-bit word. */
     __u32 check = ip->check + bpf_htons(0x0100);
@@ -41,10 +40,19 @@ static __always_inline bool rewrite_l2_ttl(struct __sk_buff* skb, const struct p
     return true;
   }
   struct ipv6hdr* ip6 = (void*)(eth + 1);
-  if ((void*)(ip6 + 1) > (void*)(long)skb->data_end) return false;
+  if ((void*)(ip6 + 1) > end) return false;
   ip6->hop_limit--;
-  /* Only a packet with a full checksum needs it mended; the helper refuses all others. */
-  bpf_csum_update(skb, bpf_htons(0xfffe));
+  return true;
+}
+
+static __always_inline bool rewrite_l2_ttl(struct __sk_buff* skb, const struct packet* pkt,
+                                           const __u8* dst_mac, const __u8* src_mac) {
+  if (!frame_l2_ttl((void*)(long)skb->data, (void*)(long)skb->data_end, pkt->ipv4, dst_mac,
+                    src_mac))
+    return false;
+  /* IPv6 has no checksum that takes the hop back. Only a packet with a full checksum needs it
+   * mended; the helper refuses all others. */
+  if (!pkt->ipv4) bpf_csum_update(skb, bpf_htons(0xfffe));
   return true;
 }
 

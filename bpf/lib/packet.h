@@ -86,6 +86,8 @@ struct packet {
   __u8 l4_length; /* TCP: of its header */
   __u8 reason;    /* enum weir_drop, for the stage REJECT */
   __u8 hand_over; /* to the backend's node, untranslated: DSR */
+  __u8 ecn;       /* XDP: of the IP header */
+  __u8 summed;    /* XDP: the transport's checksum covers the rest of the frame */
   __u16 mtu;      /* TOO_BIG: what would fit */
   struct weir_addr outer_src;
   /* scratch of the stages, too large for the stack */

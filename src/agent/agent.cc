@@ -29,6 +29,7 @@ constexpr int kIdlePolls = 25;     // then the kernel is asked to wake us
 constexpr auto kSweepEvery = 2s;
 constexpr auto kSweepHurried = 1s;
 constexpr auto kDeadEvery = 10s;
+constexpr auto kXdpRetry = 200ms;
 constexpr auto kFirstList = 30s;
 
 // A descriptor of our own for the loop: asio closes what it is given.
@@ -264,6 +265,7 @@ Result<void> Agent::refresh_uplinks() {
     WEIR_TRY(plane_->attach_device(device.name, device.ifindex));
   }
   if (uplinks_.tunnel != 0) WEIR_TRY(plane_->attach_device(kTunnelName, uplinks_.tunnel));
+  xdp_links_.refresh(*plane_, *netlink_, uplinks_.devices, options_.settings.has_xdp());
   if (options_.settings.services != 0) WEIR_TRY(meet_services());
   if (sandboxes_ != nullptr) sandboxes_->set_link_options(link_options());
   return {};
@@ -317,6 +319,17 @@ void Agent::routes_changed_soon() {
   });
 }
 
+// Of a link that could not, something has changed.
+void Agent::retry_xdp_soon() {
+  if (!xdp_links_.lacks_any() || std::exchange(xdp_pending_, true)) return;
+  xdp_timer_.expires_after(kXdpRetry);
+  xdp_timer_.async_wait([this](const auto& error) {
+    if (error) return;
+    xdp_pending_ = false;
+    xdp_links_.refresh(*plane_, *netlink_, uplinks_.devices, options_.settings.has_xdp());
+  });
+}
+
 void Agent::watch_network() {
   network_ready_.async_wait(boost::asio::posix::stream_descriptor::wait_read,
                             [this](const auto& error) {
@@ -328,9 +341,9 @@ void Agent::watch_network() {
                                 for (const auto& one : changes->changes) {
                                   addresses |= one.subject == NetworkMonitor::Subject::kAddress;
                                   routes |= one.subject == NetworkMonitor::Subject::kRoute;
-                                  if (one.subject == NetworkMonitor::Subject::kLink && one.gone) {
-                                    sandboxes_->link_gone(one.index);
-                                  }
+                                  if (one.subject != NetworkMonitor::Subject::kLink) continue;
+                                  if (one.gone) sandboxes_->link_gone(one.index);
+                                  if (!one.gone) retry_xdp_soon();
                                 }
                               }
                               if (addresses) {

@@ -17,6 +17,7 @@
 #include "agent/service_view.h"
 #include "agent/services.h"
 #include "agent/uplinks.h"
+#include "agent/xdp_links.h"
 #include "api/backend.h"
 #include "api/server.h"
 #include "compile/compile.h"
@@ -96,6 +97,7 @@ class Agent final : public Sink, public EndpointSink, public api::Backend {
   void watch_source();
   void watch_network();
   void routes_changed_soon();
+  void retry_xdp_soon();
   void watch_events();
   void poll_events(int idle_rounds);
   void on_event(std::span<const std::byte> event);
@@ -120,6 +122,7 @@ class Agent final : public Sink, public EndpointSink, public api::Backend {
   std::unique_ptr<Netlink> netlink_;
   std::unique_ptr<NetworkMonitor> monitor_;
   Uplinks uplinks_;
+  XdpLinks xdp_links_;
   NodeConfig config_;
   std::vector<std::string> conflicts_;
   std::optional<std::map<Cidr, NodeRoute>> kernel_routes_;  // as last set; none: to be set
@@ -136,11 +139,13 @@ class Agent final : public Sink, public EndpointSink, public api::Backend {
   boost::asio::posix::stream_descriptor events_ready_{loop_};
   boost::asio::steady_timer realize_timer_{loop_};
   boost::asio::steady_timer routes_timer_{loop_};
+  boost::asio::steady_timer xdp_timer_{loop_};
   boost::asio::steady_timer events_timer_{loop_};
   boost::asio::steady_timer sweep_timer_{loop_};
   boost::asio::steady_timer dead_timer_{loop_};
   bool realize_pending_ = false;
   bool routes_pending_ = false;
+  bool xdp_pending_ = false;
   bool table_full_ = false;
   std::uint64_t connections_ = 0;
   std::vector<std::string> warnings_;  // of the start

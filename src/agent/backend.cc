@@ -102,9 +102,9 @@ api::Status Agent::status() {
   out.adopted = plane_->adopted();
   out.pod_mtu = uplinks_.pod_mtu;
   for (const Uplink& up : uplinks_.devices)
-    out.devices.push_back({up.name, up.ifindex, up.mtu, "uplink"});
+    out.devices.push_back({up.name, up.ifindex, up.mtu, "uplink", xdp_links_.state(up.name)});
   if (uplinks_.tunnel != 0) {
-    out.devices.push_back({kTunnelName, uplinks_.tunnel, uplinks_.pod_mtu, "tunnel"});
+    out.devices.push_back({kTunnelName, uplinks_.tunnel, uplinks_.pod_mtu, "tunnel", ""});
   }
   for (const PoolUse& pool : sandboxes_->pools()) {
     out.pools.push_back({pool.range, pool.size, pool.used, pool.resting});

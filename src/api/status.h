@@ -15,6 +15,7 @@ struct Device {
   std::uint32_t ifindex = 0;
   std::uint32_t mtu = 0;
   std::string role;  // "uplink", "tunnel"
+  std::string xdp;   // "native"; or why not; empty: nobody asked for it
 };
 
 struct Pool {

@@ -12,6 +12,7 @@ void fields(auto& self, const auto& visit)
   visit("ifindex", self.ifindex);
   visit("mtu", self.mtu);
   visit("role", self.role);
+  visit("xdp", self.xdp);
 }
 
 void fields(auto& self, const auto& visit)

@@ -15,7 +15,7 @@ Status status() {
   made.uptime_seconds = 61;
   made.attach = "tcx";
   made.adopted = true;
-  made.devices = {{"eth0", 2, 1500, "uplink"}};
+  made.devices = {{"eth0", 2, 1500, "uplink", "native"}};
   made.pools = {{"10.244.0.0/24", 253, 3, 1}};
   made.maps = {{"weir_ct", 12, 65536}};
   made.hooks = {{"from_pod", 10, 1000, 7, 2, {{"SPOOFED", 1}}}};

@@ -28,7 +28,8 @@ std::string size_text(std::uint64_t size) {
 std::string devices_text(const api::Status& status) {
   std::vector<std::string> parts;
   for (const api::Device& device : status.devices) {
-    parts.push_back(fmt::format("{} ({}, MTU {})", device.name, device.role, device.mtu));
+    const std::string xdp = device.xdp.empty() ? "" : fmt::format(", XDP: {}", device.xdp);
+    parts.push_back(fmt::format("{} ({}, MTU {}{})", device.name, device.role, device.mtu, xdp));
   }
   return parts.empty() ? "none" : fmt::format("{}", fmt::join(parts, ", "));
 }

@@ -19,7 +19,7 @@ TEST(StatusText, TellsWhatANewcomerAsks) {
   status.uptime_seconds = 61;
   status.pod_mtu = 1450;
   status.adopted = true;
-  status.devices = {{"eth0", 2, 1500, "uplink"}};
+  status.devices = {{"eth0", 2, 1500, "uplink", ""}, {"eth1", 3, 1500, "uplink", "native"}};
   status.pools = {{"10.244.0.0/24", 253, 3, 1}, {"fd00::/64", (1ULL << 63) - 2, 3, 0}};
   status.maps = {{"weir_ct", 12, 65536}};
   status.hooks = {{"from_pod", 10, 1000, 7, 2, {{"SPOOFED", 1}}}};
@@ -29,7 +29,7 @@ TEST(StatusText, TellsWhatANewcomerAsks) {
            "node n0\n",
            "0.1.0 up 1 min 1 s, kernel 6.18\n",
            "build abc, attached by tcx, adopted, traffic went on\n",
-           "eth0 (uplink, MTU 1500)\n",
+           "eth0 (uplink, MTU 1500), eth1 (uplink, MTU 1500, XDP: native)\n",
            "vxlan 8472, pods' MTU 1450\n",
            "10.244.0.0/24  253   3     1        1 %\n",
            "fd00::/64      2^63  3     0        < 1 %\n",

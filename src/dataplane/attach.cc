@@ -2,9 +2,11 @@
 
 #include <bpf/bpf.h>
 #include <fmt/format.h>
+#include <linux/if_link.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <filesystem>
 #include <set>
@@ -15,8 +17,21 @@
 namespace weir {
 namespace {
 
-constexpr const char* kIn = "in-";
-constexpr const char* kOut = "out-";
+struct Place {
+  const char* prefix;  // of pins
+  bpf_attach_type type;
+  std::uint32_t flags;
+};
+
+constexpr std::array<Place, std::size(kDirections)> kPlaces = {{
+    {"in-", BPF_TCX_INGRESS, 0},
+    {"out-", BPF_TCX_EGRESS, 0},
+    {"xdp-", BPF_XDP, XDP_FLAGS_DRV_MODE},
+}};
+
+const Place& place_of(Direction direction) {
+  return kPlaces.at(static_cast<std::size_t>(direction));
+}
 
 // bpffs takes no dots in names, links no colons.
 std::string swap_dots(std::string name, char from, char to) {
@@ -33,13 +48,22 @@ Result<LinkInfo> link_info(int fd) {
   bpf_link_info info{};
   __u32 size = sizeof info;
   if (bpf_link_get_info_by_fd(fd, &info, &size) != 0) return errno_error(errno, "link info");
-  return LinkInfo{info.tcx.ifindex, info.prog_id};
+  const bool xdp = info.type == BPF_LINK_TYPE_XDP;
+  return LinkInfo{xdp ? info.xdp.ifindex : info.tcx.ifindex, info.prog_id};
+}
+
+Error refused(Direction direction, const std::string& ifname, int why) {
+  if (direction == Direction::kXdp && why == EOPNOTSUPP)
+    return Error(Code::kKernel, fmt::format("the driver of {} has no XDP", ifname), why);
+  if (direction == Direction::kXdp && why == EBUSY)
+    return Error(Code::kExists, fmt::format("{} has another XDP program", ifname), why);
+  return errno_error(why, fmt::format("attach to {}", ifname));
 }
 
 }  // namespace
 
 std::string Attacher::pin_path(const std::string& ifname, Direction direction) const {
-  return fmt::format("{}/{}{}", paths_.links(), direction == Direction::kIngress ? kIn : kOut,
+  return fmt::format("{}/{}{}", paths_.links(), place_of(direction).prefix,
                      swap_dots(ifname, '.', ':'));
 }
 
@@ -56,23 +80,27 @@ Result<void> Attacher::attach(const std::string& ifname, std::uint32_t ifindex, 
     }
     unlink(path.c_str());  // of an earlier link of that name
   }
-  const bpf_attach_type type = direction == Direction::kIngress ? BPF_TCX_INGRESS : BPF_TCX_EGRESS;
+  LIBBPF_OPTS(bpf_link_create_opts, options, .flags = place_of(direction).flags);
   const ExpeditedRcu expedited;  // each change of a TCX chain waits for a grace period
-  const Fd link(bpf_link_create(program, static_cast<int>(ifindex), type, nullptr));
-  if (!link) return errno_error(errno, fmt::format("attach to {}", ifname));
+  const Fd link(
+      bpf_link_create(program, static_cast<int>(ifindex), place_of(direction).type, &options));
+  if (!link) return refused(direction, ifname, errno);
   return pin(link.get(), path);
 }
 
 void Attacher::detach(const std::string& ifname) {
   const ExpeditedRcu expedited;
-  for (const auto direction : {Direction::kIngress, Direction::kEgress}) {
-    if (auto pinned = open_pin(pin_path(ifname, direction))) bpf_link_detach(pinned->get());
-  }
-  forget(ifname);
+  for (const Direction direction : kDirections) detach(ifname, direction);
+}
+
+void Attacher::detach(const std::string& ifname, Direction direction) {
+  const std::string path = pin_path(ifname, direction);
+  if (auto pinned = open_pin(path)) bpf_link_detach(pinned->get());
+  unlink(path.c_str());
 }
 
 void Attacher::forget(const std::string& ifname) {
-  for (const auto direction : {Direction::kIngress, Direction::kEgress}) {
+  for (const Direction direction : kDirections) {
     unlink(pin_path(ifname, direction).c_str());
   }
 }
@@ -82,7 +110,8 @@ std::vector<std::string> Attacher::attached() const {
   std::error_code ignored;
   for (const auto& entry : std::filesystem::directory_iterator(paths_.links(), ignored)) {
     const std::string name = entry.path().filename();
-    for (const std::string_view prefix : {kIn, kOut}) {
+    for (const Place& place : kPlaces) {
+      const std::string_view prefix = place.prefix;
       if (name.starts_with(prefix)) names.insert(swap_dots(name.substr(prefix.size()), ':', '.'));
     }
   }

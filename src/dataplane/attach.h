@@ -9,10 +9,13 @@
 
 namespace weir {
 
-enum class Direction : std::uint8_t { kIngress, kEgress };
+// kXdp: ingress as well, but in the link's driver.
+enum class Direction : std::uint8_t { kIngress, kEgress, kXdp };
+inline constexpr Direction kDirections[] = {Direction::kIngress, Direction::kEgress,
+                                            Direction::kXdp};
 
-// Programs on links of the network, by pinned TCX links: they outlive the agent. TCX runs them in
-// order of attachment beside those of others.
+// Programs on links of the network, by pinned TCX and XDP links: they outlive the agent. TCX runs
+// them in order of attachment beside those of others; XDP takes one.
 class Attacher {
  public:
   explicit Attacher(PinPaths paths) : paths_(std::move(paths)) {}
@@ -21,8 +24,9 @@ class Attacher {
   // replaced without a gap.
   Result<void> attach(const std::string& ifname, std::uint32_t ifindex, Direction direction,
                       int program);
-  // Both directions; nothing there is fine.
+  // All directions; nothing there is fine.
   void detach(const std::string& ifname);
+  void detach(const std::string& ifname, Direction direction);
   // For a link that is gone: its programs went with it, only the pins are left.
   void forget(const std::string& ifname);
   // Names of the links that something is pinned for.

@@ -92,6 +92,11 @@ class Dataplane {
 
   Result<void> attach_pod(const std::string& ifname, std::uint32_t ifindex);
   Result<void> attach_device(const std::string& ifname, std::uint32_t ifindex);
+  // With Settings::has_xdp() only. kKernel: the link's driver has none; kExists: others have it.
+  Result<void> attach_xdp(const std::string& ifname, std::uint32_t ifindex) {
+    return attacher_.attach(ifname, ifindex, Direction::kXdp, programs_.xdp.get());
+  }
+  void detach_xdp(const std::string& ifname) { attacher_.detach(ifname, Direction::kXdp); }
   // What this host sends to itself: to_net on the loopback link.
   Result<void> attach_loopback();
   // Processes of the cgroup get backends at connect() already; with Settings::has_sockets() off,

@@ -12,7 +12,7 @@ namespace weir {
 // Where things are pinned below the node's bpffs:
 //   maps/<name>            shared by all builds of one layout
 //   progs-<build>/<name>   programs and stage tables of one build and its settings
-//   links/<in|out>-<ifname>       dots of the name as colons
+//   links/<in|out|xdp>-<ifname>       dots of the name as colons
 //   links/<program>               on the cgroup
 struct PinPaths {
   std::string root;

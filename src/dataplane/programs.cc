@@ -40,10 +40,11 @@ namespace {
 
 constexpr std::array kPrograms = {"from_pod", "to_pod", "from_net", "to_net", "sweep"};
 constexpr std::array kSocketIterators = {"sock_find", "sock_end"};
+constexpr const char* kXdp = "xdp";
 constexpr std::array kStageTables = {"weir_stages_in", "weir_stages_out"};
 // Private to a build: their content is code, or scratch of one run of a program.
 constexpr std::array kUnshared = {"weir_stages_in", "weir_stages_out", "weir_packet",
-                                  "weir_capture_b"};
+                                  "weir_capture_b", "weir_next_hop"};
 
 // abi/settings.def: what is there only while a setting is on.
 struct Need {
@@ -137,13 +138,13 @@ Result<void> prepare_map(bpf_map* map, const PinPaths& paths, const Settings& se
   if (const auto capacity = capacity_of(name, settings); capacity != 0) {
     bpf_map__set_max_entries(map, capacity);
   }
-  if (is_unshared(name)) return {};
   const std::string path = paths.maps() + "/" + name;
   if (!is_needed(name, settings.to_abi())) {
     bpf_map__set_autocreate(map, false);
     unlink(path.c_str());
     return {};
   }
+  if (is_unshared(name)) return {};
   auto pinned = open_pin(path);
   if (!pinned) return {};
   if (!same_shape(pinned->get(), map)) {
@@ -180,7 +181,7 @@ Result<void> pin_all(weir_bpf& skeleton, const PinPaths& paths, const std::strin
   for (const char* name : kPrograms) WEIR_TRY(pin_program(name));
   for (const SocketProgram& program : kSocketPrograms) WEIR_TRY(pin_program(program.name));
   for (const char* name : kSocketIterators) WEIR_TRY(pin_program(name));
-  return {};
+  return pin_program(kXdp);
 }
 
 Result<void> load(const PinPaths& paths, const Settings& settings, const weir_settings& frozen,
@@ -220,6 +221,9 @@ Result<void> open_programs(const PinPaths& paths, const Settings& settings, Prog
   }
   for (const char* table : kStageTables) {
     WEIR_ASSIGN(const Fd fd, open_pin(dir + "/" + table));
+  }
+  if (settings.has_xdp()) {
+    WEIR_ASSIGN(out.xdp, open_pin(dir + "/" + kXdp));
   }
   if (!settings.has_sockets()) return {};
   for (std::size_t i = 0; i < kSocketPrograms.size(); ++i) {

@@ -29,6 +29,7 @@ struct Programs {
   // None while Settings::has_sockets() is off:
   std::array<Fd, kSocketProgramCount> sockets;
   Fd sock_find, sock_end;
+  Fd xdp;  // none while Settings::has_xdp() is off
 };
 
 struct Maps {

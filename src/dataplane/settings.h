@@ -21,10 +21,12 @@ struct Settings {
 #include "abi/settings.def"
 #undef WEIR_SETTING
     out.socket_services = has_sockets();
+    out.xdp = has_xdp();
     return out;
   }
 
   bool has_sockets() const { return services != 0 && socket_services != 0; }
+  bool has_xdp() const { return services != 0 && xdp != 0; }
 };
 
 // Elements of weir_ring_slot: two slots each.

@@ -148,6 +148,8 @@ std::string_view hook_name(std::uint8_t hook) {
       return "to_net";
     case WEIR_HOOK_SOCKET:
       return "socket";
+    case WEIR_HOOK_XDP:
+      return "xdp";
     default:
       return "?";
   }

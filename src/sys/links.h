@@ -69,7 +69,9 @@ struct Link {
   LinkAddress address{};
   std::uint32_t mtu = 0;
   bool up = false;
-  std::uint32_t peer_index = 0;  // veth: index of the peer in its namespace
+  std::uint32_t peer_index = 0;                  // veth: index of the peer in its namespace
+  std::optional<int> peer_netns = std::nullopt;  // its number here; none: the same namespace
+  bool xdp = false;                              // a program is in its driver
 
   struct Vxlan {
     std::uint16_t port = 0;
@@ -95,6 +97,8 @@ struct Neighbour {
 Result<std::vector<Link>> list_links(Netlink& netlink);
 // kNotFound when there is none of that name.
 Result<Link> find_link(Netlink& netlink, const std::string& name);
+// veth: the other end, wherever it is. kNotFound when it cannot be seen from here.
+Result<Link> find_peer(Netlink& netlink, const Link& link);
 // Of all links, or of one.
 Result<std::vector<LinkAddressing>> list_addresses(Netlink& netlink, std::uint32_t index = 0);
 // Unicast routes of the main table, with one next hop.

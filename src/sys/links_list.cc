@@ -87,6 +87,13 @@ Link link_of(const nlmsghdr* message) {
   link.address = link_address_of(found[IFLA_ADDRESS]);
   link.mtu = u32_or_zero(found[IFLA_MTU]);
   link.peer_index = u32_or_zero(found[IFLA_LINK]);
+  if (found[IFLA_LINK_NETNSID]) {
+    link.peer_netns = static_cast<int>(mnl_attr_get_u32(found[IFLA_LINK_NETNSID]));
+  }
+  if (found[IFLA_XDP]) {
+    const auto* attached = nested<IFLA_XDP_MAX + 1>(found[IFLA_XDP])[IFLA_XDP_ATTACHED];
+    link.xdp = attached != nullptr && mnl_attr_get_u8(attached) == XDP_ATTACHED_DRV;
+  }
   if (!found[IFLA_LINKINFO]) return link;
   const auto info = nested<IFLA_INFO_MAX + 1>(found[IFLA_LINKINFO]);
   if (info[IFLA_INFO_KIND]) link.kind = mnl_attr_get_str(info[IFLA_INFO_KIND]);
@@ -167,6 +174,22 @@ Result<Link> find_link(Netlink& netlink, const std::string& name) {
   Link link;
   WEIR_TRY(netlink.dump(batch, [&link](const nlmsghdr* message) { link = link_of(message); }, {}));
   return link;
+}
+
+Result<Link> find_peer(Netlink& netlink, const Link& link) {
+  const Error unseen(Code::kNotFound, fmt::format("the other end of {} cannot be seen", link.name));
+  constexpr int kNoNumber = -1;  // the namespace has none here
+  if (link.kind != "veth" || link.peer_index == 0 || link.peer_netns == kNoNumber) return unseen;
+  Batch batch;
+  auto* header = batch.add<ifinfomsg>(RTM_GETLINK, 0, "the other end of " + link.name);
+  header->ifi_index = static_cast<int>(link.peer_index);
+  batch.put_u32(IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS);
+  if (link.peer_netns) {
+    batch.put_u32(IFLA_TARGET_NETNSID, static_cast<std::uint32_t>(*link.peer_netns));
+  }
+  Link peer;
+  WEIR_TRY(netlink.dump(batch, [&peer](const nlmsghdr* message) { peer = link_of(message); }, {}));
+  return peer.kind == "veth" ? Result<Link>(peer) : unseen;
 }
 
 Result<std::vector<LinkAddressing>> list_addresses(Netlink& netlink, std::uint32_t index) {

@@ -85,6 +85,23 @@ TEST_F(Links, DeletingTwiceIsSuccess) {
   EXPECT_EQ(find_link(host, "weirtest").error().code(), Code::kNotFound);
 }
 
+TEST_F(Links, APeerIsSeenInItsNamespace) {
+  auto host = *Netlink::open_in(*host_);
+  auto pod = *Netlink::open_in(*pod_);
+  ASSERT_TRUE(make_pair(host, 77));
+  const auto peer = find_peer(host, *find_link(host, "weirtest"));
+  ASSERT_TRUE(peer) << peer.error().text();
+  EXPECT_EQ(peer->name, "eth0");
+  EXPECT_EQ(peer->address, kPodMac);
+  EXPECT_FALSE(peer->xdp);
+  const auto back = find_peer(pod, *find_link(pod, "eth0"));
+  ASSERT_TRUE(back) << back.error().text();
+  EXPECT_EQ(back->name, "weirtest");
+  const auto none = find_peer(host, *find_link(host, "lo"));
+  ASSERT_FALSE(none);
+  EXPECT_EQ(none.error().code(), Code::kNotFound);
+}
+
 TEST_F(Links, TheMonitorSeesWhatChanges) {
   Result<NetworkMonitor> monitor = Error(Code::kKernel, "");
   {

@@ -20,7 +20,7 @@ namespace weir {
 namespace {
 
 constexpr std::array kPrograms = {"from_pod", "to_pod", "from_net", "to_net"};
-constexpr std::array kHooks = {"from_pod", "to_pod", "from_net", "to_net", "socket"};
+constexpr std::array kHooks = {"from_pod", "to_pod", "from_net", "to_net", "socket", "xdp"};
 
 template <typename T>
 T need(Result<T> result, const char* what) {

@@ -22,6 +22,9 @@ inline constexpr Mac kMacB = {0x02, 0, 0, 0, 0, 0x0b};
 inline constexpr Mac kMacSpare = {0x02, 0, 0, 0, 0, 0x0c};
 inline constexpr Mac kMacLink = {0xee, 0xee, 0xee, 0xee, 0xee, 0xee};
 inline constexpr Mac kMacTunnel = {0xee, 0xee, 0xee, 0xee, 0xee, 0x01};
+inline constexpr Mac kMacUplink = {0x02, 0, 0, 0, 0, 0xee};   // of the uplink
+inline constexpr Mac kMacGateway = {0x02, 0, 0, 0, 0, 0xfe};  // the kernel's neighbours there
+inline constexpr Mac kMacNodeR = {0x02, 0, 0, 0, 0, 0xf2};
 inline constexpr Mac kMacOther = {0x02, 0, 0, 0, 0, 0xff};
 
 // The actors of every packet test, in one family. Two nodes: `node`, where the programs run, and

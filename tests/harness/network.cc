@@ -16,7 +16,7 @@ link set lo up
 link add lxca index 101 type veth peer name pxca index 201
 link add lxcb index 102 type veth peer name pxcb index 202
 link add lxcs index 103 type veth peer name pxcs index 203
-link add up0 index 104 type veth peer name up1 index 204
+link add up0 index 104 address 02:00:00:00:00:ee type veth peer name up1 index 204
 link add tun0 index 105 type vxlan external dstport 8472
 link set lxca up
 link set pxca up
@@ -31,6 +31,10 @@ address add 172.30.0.1/24 dev up0
 address add fd00:30::1/64 dev up0 nodad
 route add default via 172.30.0.254 dev up0
 route add default via fd00:30::fe dev up0
+neigh add 172.30.0.254 lladdr 02:00:00:00:00:fe dev up0
+neigh add 172.30.0.2 lladdr 02:00:00:00:00:f2 dev up0
+neigh add fd00:30::fe lladdr 02:00:00:00:00:fe dev up0
+neigh add fd00:30::2 lladdr 02:00:00:00:00:f2 dev up0
 route add unreachable 192.0.2.0/24
 route add unreachable 2001:db8:dead::/48
 )";

@@ -39,7 +39,7 @@ std::map<std::string, std::uint32_t> verified_instructions(const Bed& bed) {
     }
   }
   for (const SocketProgram& program : kSocketPrograms) add(bed.pinned_program(program.name).get());
-  for (const char* name : {"sock_find", "sock_end"}) add(bed.pinned_program(name).get());
+  for (const char* name : {"sock_find", "sock_end", "xdp"}) add(bed.pinned_program(name).get());
   return found;
 }
 
@@ -54,6 +54,17 @@ constexpr Variant kVariants[] = {
     {"MasqueradeOff", [](Settings& s) { s.masquerade = false; }},
     {"FlowEventsOff", [](Settings& s) { s.flow_events = false; }},
     {"ServicesOff", [](Settings& s) { s.services = false; }},
+    {"Xdp", [](Settings& s) { s.xdp = true; }},
+    {"XdpWithoutTunnel",
+     [](Settings& s) {
+       s.xdp = true;
+       s.tunnel = false;
+     }},
+    {"XdpWithoutServicesIsOff",
+     [](Settings& s) {
+       s.xdp = true;
+       s.services = false;
+     }},
     {"SocketsOff", [](Settings& s) { s.socket_services = false; }},
     {"AllOff", [](Settings& s) { s.tunnel = s.masquerade = s.flow_events = s.services = false; }},
     {"Tiny",
@@ -82,7 +93,8 @@ TEST_P(Load, EveryProgramIsSmallAndForwards) {
   Bed bed(options);
   const auto programs = verified_instructions(bed);
   const std::size_t sockets = options.settings.has_sockets() ? kSocketProgramCount + 2 : 0;
-  EXPECT_EQ(programs.size(), 5 + 2 * std::size_t{WEIR_STAGES} + sockets);
+  const std::size_t xdp = options.settings.has_xdp() ? 1 : 0;
+  EXPECT_EQ(programs.size(), 5 + 2 * std::size_t{WEIR_STAGES} + sockets + xdp);
   for (const auto& [name, instructions] : programs) {
     std::printf("  %-20s %u\n", name.c_str(), instructions);
     EXPECT_LE(instructions, kMostInstructions) << name;
