@@ -25,6 +25,7 @@ using k8s::Subject;
 using k8s::Yaml;
 
 constexpr std::size_t kMaxFile = 8U << 20;
+constexpr std::size_t kPiece = 16384;
 constexpr std::uint64_t kMaxPods = 1024;
 
 // Reads all files into one result.
@@ -84,13 +85,16 @@ class Loader {
     load_stream(in, path);
   }
 
+  // A pipe has no size beforehand: reads no more than tells that there is too much.
   void load_stream(std::istream& in, const std::string& name) {
-    std::string text(kMaxFile + 1, '\0');  // a pipe has no size beforehand
-    in.read(text.data(), static_cast<std::streamsize>(text.size()));
-    if (in.bad() || (!in.eof() && in.gcount() == 0)) {
+    std::string text;
+    std::string piece(kPiece, '\0');
+    while (in.read(piece.data(), kPiece), in.gcount() > 0 && text.size() <= kMaxFile) {
+      text.append(piece, 0, static_cast<std::size_t>(in.gcount()));
+    }
+    if (in.bad() || !(in.eof() || text.size() > kMaxFile)) {
       return report_.error(name + ": cannot be read");
     }
-    text.resize(static_cast<std::size_t>(in.gcount()));
     parse(text, name);
   }
 

@@ -119,7 +119,7 @@ def records():
         equal([ask(f"web.{full}", "A", server), ask(f"web.{full}", "AAAA", server)],
               [[ip] for ip in cluster_ips("web")])
     with claim("a headless one has its ready pods"):
-        equal(ask(f"pods.{full}", "A", server), of_web("."))
+        wait_for(lambda: ask(f"pods.{full}", "A", server) == of_web("."), "the names", 5)
         equal(ask(f"pods.{full}", "AAAA", server), of_web(":"))
     with claim("SRV records name port and target"):
         equal(ask(f"_http._tcp.web.{full}", "SRV", server), [f"0 100 80 web.{full}."])
@@ -137,6 +137,7 @@ def records():
         equal(ask(full, "A", server), [])
     with claim("a new Service has its name at once, a deleted one loses it"):
         bed.apply(LATE)
+        wait_for(lambda: "late" in bed.objects("Service", "lab"), "the Service", 5)
         wait_for(lambda: ask(f"late.{full}", "A", server) == cluster_ips("late"), "the name", 5)
         bed.delete(LATE)
         wait_for(lambda: ask(f"late.{full}", "A", server) == "NXDOMAIN", "the name to go", 5)
