@@ -13,13 +13,13 @@
 #include <bpf/bpf_helpers.h>
 /* clang-format on */
 
-/* [0]: the program under test. */
+/* [0]: the program under test. One for each type of program. */
 struct {
   __uint(type, BPF_MAP_TYPE_PROG_ARRAY);
   __uint(max_entries, 1);
   __uint(key_size, sizeof(__u32));
   __uint(value_size, sizeof(__u32));
-} under_test SEC(".maps");
+} under_test SEC(".maps"), xdp_under_test SEC(".maps");
 
 /* Written by the bench before a run. Flow i comes from client_base + i / ports, port first_port +
  * i % ports, to vip_base + i / ports_of_vip; IPv4, host order. */
@@ -29,6 +29,7 @@ __u32 next_new = 0;    /* the flow that is opened next */
 __u32 client_base = 0, client_step = 0, vip_base = 0, vip_step = 0;
 __u32 ports = 1;
 __u16 first_port = 1024;
+__u8 link[ETH_ALEN]; /* that frames are for */
 __u32 turn = 0;
 
 #define SYN 2
@@ -41,12 +42,11 @@ static __always_inline __u32 pick(void) {
   return (__u32)(((__u64)x * flows) >> 32);
 }
 
-SEC("tcx/ingress")
-int fresh(struct __sk_buff* skb) {
-  struct ethhdr* eth = (void*)(long)skb->data;
+static __always_inline bool write(void* data, void* end) {
+  struct ethhdr* eth = data;
   struct iphdr* ip = (void*)(eth + 1);
   struct tcphdr* tcp = (void*)(ip + 1);
-  if ((void*)(tcp + 1) > (void*)(long)skb->data_end) return TCX_DROP;
+  if ((void*)(tcp + 1) > end) return false;
   turn++;
   const bool opens = opens_every && turn % opens_every == 0;
   const __u32 flow = opens ? next_new++ : pick();
@@ -57,12 +57,28 @@ int fresh(struct __sk_buff* skb) {
   tcp->source = bpf_htons(first_port + flow % ports);
   tcp->dest = bpf_htons(80);
   ((__u8*)tcp)[13] = opens ? SYN : ACK;
-  bpf_tail_call(skb, &under_test, 0);
+  for (int i = 0; i < ETH_ALEN; i++) eth->h_dest[i] = link[i];
+  return true;
+}
+
+SEC("tcx/ingress")
+int fresh(struct __sk_buff* skb) {
+  if (write((void*)(long)skb->data, (void*)(long)skb->data_end)) bpf_tail_call(skb, &under_test, 0);
   return TCX_DROP;
+}
+
+SEC("xdp.frags")
+int xdp_fresh(struct xdp_md* ctx) {
+  if (write((void*)(long)ctx->data, (void*)(long)ctx->data_end))
+    bpf_tail_call(ctx, &xdp_under_test, 0);
+  return XDP_DROP;
 }
 
 /* In its place: what all of this costs by itself. */
 SEC("tcx/ingress")
 int nothing(struct __sk_buff* skb) { return TCX_NEXT; }
+
+SEC("xdp.frags")
+int xdp_nothing(struct xdp_md* ctx) { return XDP_PASS; }
 
 char _license[] SEC("license") = "GPL";

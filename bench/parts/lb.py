@@ -7,7 +7,8 @@ from parts.system import call
 
 LIMITS = {1: 90, 10000: 190, 500000: 250}  # ns; of packets of known flows
 NOISY = 0.2  # quartile to quartile
-SIDES = {"pod": "pod to ClusterIP", "outside": "outside to LoadBalancer"}
+SIDES = {"pod": "pod to ClusterIP", "outside": "outside to LoadBalancer",
+         "xdp": "outside to another node, XDP"}
 
 
 def measure(tools, rounds):
@@ -22,7 +23,7 @@ def table(rows):
             found = {row["syn_percent"]: row["ns"] for row in rows
                      if row["side"] == side and row["flows"] == flows}
             lines.append(f"  {f'{title}, {flows:,} flows':38}"
-                         + "".join(f"{found[share]:12.0f}" for share in shares))
+                         + "".join(f"{found[share]:12.0f}" for share in shares if share in found))
     return lines + [""]
 
 
