@@ -74,7 +74,8 @@ struct weir_ct {
   /* translated connections: the key of the other entry. Its tuple is what packets of this one are
    * rewritten to. */
   struct weir_ct_key peer;
-  __u32 service; /* weir_service.id; 0: none */
+  __u32
+      service; /* weir_service.id that the opener addressed, by packet or at its socket; 0: none */
   __u32 pad;
   __u64 spare[3]; /* an element of the table fills whole cache lines
                      (docs/decisions/0010-connection-key.md) */

@@ -10,8 +10,10 @@ struct weir_sock_flow {
   __be16 vip_port;     /* 0: nothing is kept here */
   __be16 backend_port; /* 0: the packet path translates this one */
   __u32 seen;          /* jiffies of the last datagram; TCP: 0 */
+  __u32 service;       /* weir_service.id */
+  __u32 pad;
 };
-WEIR_LAYOUT(weir_sock_flow, 40);
+WEIR_LAYOUT(weir_sock_flow, 48);
 
 /* Map weir_sock_tcp: struct weir_sock_flow, of a translated connection.
  * Map weir_sock_udp: of an unconnected socket, whose answers come from several. */
@@ -20,7 +22,7 @@ WEIR_LAYOUT(weir_sock_flow, 40);
 struct weir_sock_flows {
   struct weir_sock_flow flow[WEIR_SOCK_FLOWS];
 };
-WEIR_LAYOUT(weir_sock_flows, 40 * WEIR_SOCK_FLOWS);
+WEIR_LAYOUT(weir_sock_flows, 48 * WEIR_SOCK_FLOWS);
 
 /* Map weir_sock_gone, hash: addresses of pods that are gone -> 1. Capacity. */
 #define WEIR_SOCK_GONE 256

@@ -47,12 +47,14 @@ static __always_inline enum sock_verdict tcp_connect(struct bpf_sock_addr* ctx,
   bpf_sk_storage_delete(&weir_sock_tcp, sk); /* of an earlier connection */
   if (sk->src_port) return SOCK_LEAVE;
   call->proto = IPPROTO_TCP;
-  const enum sock_verdict verdict = sock_connect(call, bpf_get_netns_cookie(ctx), backend);
+  struct weir_service row;
+  const enum sock_verdict verdict = sock_connect(call, bpf_get_netns_cookie(ctx), &row, backend);
   if (verdict != SOCK_TRANSLATE) return verdict;
   struct weir_sock_flow flow = {.vip = call->dst,
                                 .vip_port = call->port,
                                 .backend = backend->addr,
-                                .backend_port = backend->port};
+                                .backend_port = backend->port,
+                                .service = row.id};
   /* No memory: the process could not learn whom it speaks to. */
   if (!bpf_sk_storage_get(&weir_sock_tcp, sk, &flow, BPF_SK_STORAGE_GET_F_CREATE))
     return SOCK_LEAVE;

@@ -61,13 +61,16 @@ static __always_inline void event_new(struct __sk_buff* skb, const struct packet
   if (!event) return;
   event_fill_packet(event, pkt, skb->ifindex);
   event->out = out;
+  event->service = ct->service;
   if (pkt->paths.translate) event_fill_nat(event, &pkt->nat, ct);
   event_close(event);
 }
 
-static __always_inline enum weir_drop ct_connect(struct packet* pkt) {
+static __always_inline enum weir_drop ct_connect(struct __sk_buff* skb, struct packet* pkt) {
+  pkt->asked = pkt->hook == WEIR_HOOK_FROM_NET ? 0 : sock_asked(skb, pkt);
   if (pkt->paths.translate) return nat_connect(pkt);
   ct_init(pkt, &pkt->key, pkt->from_hi, &pkt->fresh);
+  pkt->fresh.service = pkt->asked;
   paths_store(pkt, &pkt->paths, &pkt->fresh);
   const long err = bpf_map_update_elem(&weir_ct, &pkt->key, &pkt->fresh, BPF_NOEXIST);
   pkt->paths.inserted = err == 0;
@@ -142,7 +145,7 @@ static __always_inline struct weir_ct* connect_entry(struct __sk_buff* skb, stru
     paths_refresh(pkt, &pkt->paths, ct);
     return ct;
   }
-  *bad = ct_connect(pkt);
+  *bad = ct_connect(skb, pkt);
   if (*bad) return NULL;
   ct = ct_lookup(&pkt->key);
   if (!ct) *bad = WEIR_DROP_RACE;

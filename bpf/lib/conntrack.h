@@ -98,7 +98,6 @@ static __always_inline void event_fill_nat(struct weir_event* event, const struc
   if (!(ct->flags & WEIR_CT_SERVICE)) return;
   event->to_addr = nat->dst;
   event->to_port = nat->dst_port;
-  event->service = ct->service;
 }
 
 static __always_inline void event_fill_ct(struct weir_event* event, const struct weir_ct_key* key,
@@ -114,6 +113,7 @@ static __always_inline void event_fill_ct(struct weir_event* event, const struct
   if (key->proto == IPPROTO_ICMPV6)
     event->dst_port = event->src_port ? bpf_htons(ICMPV6_ECHO_REQUEST << 8) : 0;
   event->proto = key->proto;
+  event->service = ct->service;
   event->out = hi ? ct->path[1].out : ct->path[0].out;
   event->packets[0] = hi ? ct->packets[1] : ct->packets[0];
   event->packets[1] = hi ? ct->packets[0] : ct->packets[1];

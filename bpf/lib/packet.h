@@ -89,6 +89,7 @@ struct packet {
   __u8 ecn;       /* XDP: of the IP header */
   __u8 summed;    /* XDP: the transport's checksum covers the rest of the frame */
   __u16 mtu;      /* TOO_BIG: what would fit */
+  __u32 asked;    /* Service that the sending socket has addressed (lib/sock_flow.h); 0: none */
   struct weir_addr outer_src;
   /* scratch of the stages, too large for the stack */
   struct weir_ct fresh;

@@ -3,9 +3,9 @@
 #pragma once
 
 #include "abi/drops.h"
-#include "abi/socket.h"
 #include "lib/event.h"
 #include "lib/service.h"
+#include "lib/sock_flow.h"
 
 /* Seconds: a silent datagram flow chooses its backend again, as the sweep lets it. */
 #define SOCK_IDLE_S 180
@@ -20,22 +20,6 @@ struct {
   __type(key, __u64);
   __type(value, struct weir_netns);
 } weir_netns SEC(".maps");
-
-/* Written by connect, read by getpeername and getsockopt. */
-struct {
-  __uint(type, BPF_MAP_TYPE_SK_STORAGE);
-  __uint(map_flags, BPF_F_NO_PREALLOC);
-  __type(key, int);
-  __type(value, struct weir_sock_flow);
-} weir_sock_tcp SEC(".maps");
-
-/* Written by sendmsg, read by recvmsg; the kernel holds the socket's lock around both. */
-struct {
-  __uint(type, BPF_MAP_TYPE_SK_STORAGE);
-  __uint(map_flags, BPF_F_NO_PREALLOC);
-  __type(key, int);
-  __type(value, struct weir_sock_flows);
-} weir_sock_udp SEC(".maps");
 
 /* A connect() or sendto(). */
 struct sock_call {
@@ -132,14 +116,14 @@ static __always_inline enum sock_verdict sock_select(const struct sock_call* cal
 
 /* TCP: once per connection. */
 static __always_inline enum sock_verdict sock_connect(struct sock_call* call, __u64 cookie,
+                                                      struct weir_service* row,
                                                       struct weir_backend* backend) {
-  struct weir_service row;
-  const bool found = sock_service(call, &row);
+  const bool found = sock_service(call, row);
   if (!found && !service_has_other_ports(&call->dst)) return SOCK_LEAVE;
   if (!sock_caller(call, cookie)) return SOCK_LEAVE;
   if (!found) return sock_refuse(call, 0, WEIR_DROP_SERVICE_NO_PORT);
-  if (!sock_admits(call, &row)) return SOCK_LEAVE;
-  return sock_select(call, &row, backend);
+  if (!sock_admits(call, row)) return SOCK_LEAVE;
+  return sock_select(call, row, backend);
 }
 
 static __always_inline bool flow_is_to(const struct weir_sock_flow* flow,
@@ -156,17 +140,6 @@ SHARED int flow_serves(const struct weir_sock_flow* flow, __u32 set) {
   if (!flow) return 0;
   const struct weir_addr addr = flow->backend;
   return service_has_backend(set, &addr, flow->backend_port);
-}
-
-/* Which flow's answers come from addr:port; -1: none's. */
-SHARED int flow_from(const struct weir_sock_flows* flows, const struct weir_addr* addr,
-                     __u16 port) {
-  if (!flows || !addr) return -1;
-  for (int i = 0; i < WEIR_SOCK_FLOWS; i++) {
-    const struct weir_sock_flow* flow = &flows->flow[i];
-    if (flow->vip_port && flow->backend_port == port && addr_equal(&flow->backend, addr)) return i;
-  }
-  return -1;
 }
 
 /* Where the flow to vip:port is: its own place, or one that is free; -1: there is none. */
@@ -212,5 +185,6 @@ static __always_inline enum sock_verdict sock_datagram(const struct sock_call* c
   flow->vip_port = call->port;
   flow->backend = backend->addr;
   flow->backend_port = taken ? 0 : backend->port;
+  flow->service = row->id;
   return taken ? SOCK_LEAVE : SOCK_TRANSLATE;
 }

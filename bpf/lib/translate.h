@@ -2,6 +2,7 @@
 #pragma once
 
 #include "lib/paths.h"
+#include "lib/sock_flow.h"
 
 /* The pods' gateway, on every pod's link: the source of a pod's connection to itself. */
 #define WEIR_GATEWAY_V4 0xa9fe0101 /* 169.254.1.1 */
@@ -122,7 +123,7 @@ SHARED int nat_connect(struct packet* pkt) {
 
   ct_init(pkt, &pkt->key, pkt->from_hi, &pkt->fresh);
   pkt->fresh.flags |= WEIR_CT_NAT | (pkt->service.id ? WEIR_CT_SERVICE : 0);
-  pkt->fresh.service = pkt->service.id;
+  pkt->fresh.service = pkt->service.id ? pkt->service.id : pkt->asked;
   pkt->fresh.peer = pkt->reply_key;
   half_fill(&pkt->fresh, pkt->from_hi, pkt->reply.flags & WEIR_CT_OPENER_HI, &pkt->paths.there,
             &pkt->paths.back);

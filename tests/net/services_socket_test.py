@@ -4,10 +4,12 @@ outcome by both ways. What only the hooks can do, and what becomes of it when ag
 
 import contextlib
 import errno
+import json
 import signal
 import socket
 import struct
 import time
+import types
 
 import lib_lab
 import lib_net
@@ -16,7 +18,7 @@ from lib_lab import claim, equal
 from lib_net import FAMILY, PATIENCE, wait_for
 from lib_services import Caller, Servers, ask, name_of, service, slices, tcp, vip
 
-CLAIMS = 60
+CLAIMS = 72
 SO_ORIGINAL_DST = 80
 NODE_PORT = 30080
 AT_ONCE = 1.0
@@ -164,6 +166,48 @@ def moves(bench):
                 wait_for(lambda s=sock, t=to: ask(s, t) == ("b1", target), "the other", 2)
 
 
+def connections(node, name):
+    """Now, by the backends of all ports."""
+    text = lib_net.http_get(node.run_dir / "agent.sock", f"/v1/services?service=lab/{name}")
+    return sum(backend["connections"] for line in text.splitlines() if line
+               for port in json.loads(line)["ports"] for backend in port["backends"])
+
+
+def told(bench):
+    """By packet or at the socket: whoever looks sees the Service."""
+    node = bench.lab.a
+    for caller, family, what in bench.each():
+        with claim(f"{what}: a connection counts for its Service, and names it"):
+            before = connections(node, "one")
+            with tcp(caller, family, vip(family, 2)) as stream, \
+                 lib_net.make(caller, family, socket.SOCK_DGRAM) as datagrams:
+                equal((name_of(stream), ask(datagrams, (vip(family, 2), 80))[0]), ("b1", "b1"))
+                wait_for(lambda b=before: connections(node, "one") == b + 2, "both to be counted")
+                for sock, protocol in ((stream, "TCP"), (datagrams, "UDP")):
+                    port = sock.getsockname()[1]
+                    flow = wait_for(lambda p=port, k=protocol: next((
+                        flow for flow in node.flows("service=lab/one")
+                        if flow["protocol"] == k and flow["source"].get("port") == p), None),
+                        f"the flow of port {port}")
+                    equal((flow["service"]["name"], flow["service"]["port"]),
+                          ("one", protocol.lower()))
+
+
+def told_of_itself(bench):
+    """The node as client and backend: by the loopback link."""
+    lab, node = bench.lab, bench.lab.a
+    service(lab, "own", 21, [types.SimpleNamespace(address=node.address, node=node, pod="own")])
+    bench.servers.add("own", node, 8080)
+    for family in FAMILY:
+        with claim(f"IPv{family} from the node to itself {bench.text}: it counts as well"):
+            wait_for(lambda f=family: refused(lambda: tcp(bench.host, f, vip(f, 21))) == 0,
+                     "the Service")
+            before = connections(node, "own")
+            with tcp(bench.host, family, vip(family, 21)) as stream:
+                equal(name_of(stream), "own")
+                wait_for(lambda b=before: connections(node, "own") == b + 1, "it to be counted")
+
+
 def affinity(bench):
     for caller, family, what in bench.each():
         with claim(f"{what}: a client stays with its backend, however it comes"):
@@ -278,6 +322,8 @@ def main():
         datagrams(bench)
         moves(bench)
         affinity(bench)
+        told(bench)
+        told_of_itself(bench)
         if hooks:
             hooks_only(bench)
             backend_gone(bench)
