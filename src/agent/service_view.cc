@@ -118,7 +118,7 @@ std::vector<api::ServiceInfo> ServiceView::list(const ObjectKey& after, std::siz
   std::vector<api::ServiceInfo> out;
   const auto& services = store_.snapshot().services;
   for (auto it = services.upper_bound(after); it != services.end() && out.size() < most; ++it) {
-    out.push_back(describe(it->second, use));
+    out.push_back(describe(it->unpack(), use));
   }
   return out;
 }
@@ -128,7 +128,7 @@ Result<api::ServiceInfo> ServiceView::one(const ObjectKey& key, const api::Servi
   if (found == store_.snapshot().services.end()) {
     return Error(Code::kNotFound, fmt::format("service: there is no Service {}", key.to_string()));
   }
-  return describe(found->second, use);
+  return describe(found->unpack(), use);
 }
 
 api::ServiceInfo ServiceView::describe(const Service& service, const api::ServiceUse& use) const {

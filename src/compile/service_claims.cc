@@ -17,29 +17,31 @@ std::int64_t age_rank(const Service& service) {
 }  // namespace
 
 struct ServiceClaims::Candidate {
-  FrontendKind kind;
-  const Service* service = nullptr;
-  const Pod* pod = nullptr;
+  FrontendKind kind{};
+  std::int64_t rank = 0;  // among those of one kind, the lowest first
+  std::string namespace_;
+  std::string name;
+  bool is_pod = false;
 
-  bool before(const Candidate& other) const {
-    if (kind != other.kind) return kind < other.kind;
-    if (pod != nullptr) {
-      return std::tie(pod->terminating, pod->namespace_, pod->name) <
-             std::tie(other.pod->terminating, other.pod->namespace_, other.pod->name);
-    }
-    const auto age = age_rank(*service);
-    const auto other_age = age_rank(*other.service);
-    return std::tie(age, service->namespace_, service->name) <
-           std::tie(other_age, other.service->namespace_, other.service->name);
+  static Candidate of(const Service& service) {
+    return {{}, age_rank(service), service.namespace_, service.name, false};
   }
-
+  static Candidate of(const Pod& pod) {
+    return {{}, pod.terminating ? 1 : 0, pod.namespace_, pod.name, true};
+  }
+  bool before(const Candidate& other) const {
+    return std::tie(kind, rank, namespace_, name) <
+           std::tie(other.kind, other.rank, other.namespace_, other.name);
+  }
+  bool same(const Candidate& other) const {
+    return is_pod == other.is_pod && namespace_ == other.namespace_ && name == other.name;
+  }
   std::string to_string() const {
-    return pod != nullptr ? fmt::format("pod {}", pod->key().to_string())
-                          : fmt::format("service {}", service->key().to_string());
+    return fmt::format("{} {}/{}", is_pod ? "pod" : "service", namespace_, name);
   }
 };
 
-void ServiceClaims::add(const Service& value, const Service* row) {
+void ServiceClaims::add(const Service& value, const ServiceRow* row) {
   for (const Claim& claim : claims_of(value)) services_.insert(claim.hash(), row);
 }
 
@@ -47,7 +49,7 @@ void ServiceClaims::add(const Pod& value, const Pod* row) {
   for (const Claim& claim : weir::claims_of(value)) pods_.insert(claim.hash(), row);
 }
 
-void ServiceClaims::remove(const Service& value, const Service* row) {
+void ServiceClaims::remove(const Service& value, const ServiceRow* row) {
   for (const Claim& claim : claims_of(value)) services_.erase(claim.hash(), row);
 }
 
@@ -58,7 +60,7 @@ void ServiceClaims::remove(const Pod& value, const Pod* row) {
 ServiceClaims::Rivals ServiceClaims::rivals(const std::vector<Claim>& claims) const {
   Rivals out;
   for (const Claim& claim : claims) {
-    services_.for_each(claim.hash(), [&out](const Service& s) { out.services.push_back(&s); });
+    services_.for_each(claim.hash(), [&out](const ServiceRow& s) { out.services.push_back(&s); });
     pods_.for_each(claim.hash(), [&out](const Pod& p) { out.pods.push_back(&p); });
   }
   return out;
@@ -75,46 +77,46 @@ std::optional<std::string> ServiceClaims::refused(const Claim& claim) const {
   return std::nullopt;
 }
 
-bool ServiceClaims::is_alone(const Claim& place, const void* row) const {
-  bool out = true;
-  const auto compare = [&out, row](const auto& each) { out = out && &each == row; };
-  services_.for_each(place.hash(), compare);
-  pods_.for_each(place.hash(), compare);
-  return out;
+bool ServiceClaims::is_alone(const Claim& place) const {
+  std::size_t claimants = 0;
+  const auto count = [&claimants](const auto&) { ++claimants; };
+  services_.for_each(place.hash(), count);
+  pods_.for_each(place.hash(), count);
+  return claimants <= 1;
 }
 
 std::optional<ServiceClaims::Candidate> ServiceClaims::best(const Claim& place) const {
   std::optional<Candidate> out;
-  const auto consider = [this, &out, &place](const std::vector<Claim>& claims,
-                                             Candidate candidate) {
+  const auto consider = [&](const std::vector<Claim>& claims, Candidate candidate) {
     const auto claim = std::ranges::find_if(
         claims, [&place](const Claim& each) { return each.same_place(place); });
     if (claim == claims.end() || refused(*claim)) return;
     candidate.kind = claim->kind;
-    if (!out || candidate.before(*out)) out = candidate;
+    if (!out || candidate.before(*out)) out = std::move(candidate);
   };
-  services_.for_each(place.hash(), [&](const Service& service) {
-    consider(claims_of(service), {.kind = {}, .service = &service, .pod = nullptr});
+  services_.for_each(place.hash(), [&](const ServiceRow& row) {
+    const Service service = row.unpack();
+    consider(claims_of(service), Candidate::of(service));
   });
-  pods_.for_each(place.hash(), [&](const Pod& pod) {
-    consider(weir::claims_of(pod), {.kind = {}, .service = nullptr, .pod = &pod});
-  });
+  pods_.for_each(place.hash(),
+                 [&](const Pod& pod) { consider(weir::claims_of(pod), Candidate::of(pod)); });
   return out;
+}
+
+std::optional<std::string> ServiceClaims::better(const Claim& claim,
+                                                 const Candidate& claimant) const {
+  const auto found = best(claim);
+  if (!found || found->same(claimant)) return std::nullopt;
+  return found->to_string();
 }
 
 std::optional<std::string> ServiceClaims::preferred(const Claim& claim,
                                                     const Service& claimant) const {
-  if (is_alone(claim, &claimant)) return std::nullopt;
-  const auto found = best(claim);
-  if (!found || found->service == &claimant) return std::nullopt;
-  return found->to_string();
+  return is_alone(claim) ? std::nullopt : better(claim, Candidate::of(claimant));
 }
 
 std::optional<std::string> ServiceClaims::preferred(const Claim& claim, const Pod& claimant) const {
-  if (is_alone(claim, &claimant)) return std::nullopt;
-  const auto found = best(claim);
-  if (!found || found->pod == &claimant) return std::nullopt;
-  return found->to_string();
+  return is_alone(claim) ? std::nullopt : better(claim, Candidate::of(claimant));
 }
 
 }  // namespace weir

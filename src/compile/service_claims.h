@@ -7,6 +7,7 @@
 #include "base/pointer_index.h"
 #include "compile/ranges.h"
 #include "compile/service_frontends.h"
+#include "state/packed_table.h"
 
 namespace weir {
 
@@ -15,20 +16,22 @@ namespace weir {
 // then the first by name. Pointers are those of the store's rows.
 class ServiceClaims {
  public:
+  using ServiceRow = PackedRow<Service>;
+
   // `ranges` lives as long.
   ServiceClaims(bool external_ips, const NodeRanges& ranges)
       : external_ips_(external_ips), ranges_(ranges) {}
 
   // Those who want a place of his, too, he himself among them.
   struct Rivals {
-    std::vector<const Service*> services;
+    std::vector<const ServiceRow*> services;
     std::vector<const Pod*> pods;
   };
 
   // `value` is what `row` holds, or held before it changed.
-  void add(const Service& value, const Service* row);
+  void add(const Service& value, const ServiceRow* row);
   void add(const Pod& value, const Pod* row);
-  void remove(const Service& value, const Service* row);
+  void remove(const Service& value, const ServiceRow* row);
   void remove(const Pod& value, const Pod* row);
   Rivals rivals(const Service& service) const { return rivals(claims_of(service)); }
   Rivals rivals(const Pod& pod) const { return rivals(weir::claims_of(pod)); }
@@ -46,12 +49,14 @@ class ServiceClaims {
     return weir::claims_of(service, external_ips_);
   }
   Rivals rivals(const std::vector<Claim>& claims) const;
-  bool is_alone(const Claim& place, const void* row) const;
+  // REQUIRES: it was added for the one who asks.
+  bool is_alone(const Claim& place) const;
+  std::optional<std::string> better(const Claim& claim, const Candidate& claimant) const;
   std::optional<Candidate> best(const Claim& place) const;
 
   const bool external_ips_;
   const NodeRanges& ranges_;
-  PointerIndex<Service> services_;  // by Claim::hash
+  PointerIndex<ServiceRow> services_;  // by Claim::hash
   PointerIndex<Pod> pods_;
 };
 

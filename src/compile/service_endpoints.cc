@@ -177,14 +177,13 @@ bool is_endpoint_address(const Address& address, Family family) {
 }
 
 PortEndpoints endpoints_of(const Service& service, const ServicePort& port, Family family,
-                           std::span<const EndpointSlice* const> slices,
-                           const ServiceContext& context) {
+                           std::span<const EndpointSlice> slices, const ServiceContext& context) {
   Collector found(service, context);
-  for (const EndpointSlice* slice : slices) {
-    if (slice->family != family) continue;
-    for (const SlicePort& offered : slice->ports) {
+  for (const EndpointSlice& slice : slices) {
+    if (slice.family != family) continue;
+    for (const SlicePort& offered : slice.ports) {
       if (offered.port != 0 && offered.name == port.name && offered.protocol == port.protocol) {
-        found.add(*slice, offered.port);
+        found.add(slice, offered.port);
       }
     }
   }
@@ -202,37 +201,37 @@ PortEndpoints endpoints_of(const Service& service, const ServicePort& port, Fami
   return out;
 }
 
-void check_slices(const Service& service, std::span<const EndpointSlice* const> slices,
+void check_slices(const Service& service, std::span<const EndpointSlice> slices,
                   std::vector<std::string>& complaints) {
   const auto complain = [&](const EndpointSlice& slice, const std::string& what) {
     complaints.push_back(fmt::format("service {}: EndpointSlice {} has {}; not used",
                                      service.key().to_string(), slice.name, what));
   };
-  for (const EndpointSlice* slice : slices) {
-    const auto unusable = std::ranges::count_if(slice->endpoints, [slice](const auto& endpoint) {
-      return !is_usable(endpoint, slice->family);
+  for (const EndpointSlice& slice : slices) {
+    const auto unusable = std::ranges::count_if(slice.endpoints, [&slice](const auto& endpoint) {
+      return !is_usable(endpoint, slice.family);
     });
     if (unusable > 0) {
-      complain(*slice, fmt::format("{} endpoints without an address of its family that a pod can "
-                                   "have",
-                                   unusable));
+      complain(slice, fmt::format("{} endpoints without an address of its family that a pod can "
+                                  "have",
+                                  unusable));
     }
-    for (const SlicePort& port : slice->ports) {
-      if (port.port == 0) complain(*slice, fmt::format("port '{}' without a number", port.name));
+    for (const SlicePort& port : slice.ports) {
+      if (port.port == 0) complain(slice, fmt::format("port '{}' without a number", port.name));
     }
   }
 }
 
-std::uint32_t count_ready_here(const Service& service, std::span<const EndpointSlice* const> slices,
+std::uint32_t count_ready_here(const Service& service, std::span<const EndpointSlice> slices,
                                const std::string& node) {
   std::set<Address> here[2];
-  for (const EndpointSlice* slice : slices) {
-    if (std::ranges::none_of(slice->ports, [](const auto& port) { return port.port != 0; }))
+  for (const EndpointSlice& slice : slices) {
+    if (std::ranges::none_of(slice.ports, [](const auto& port) { return port.port != 0; }))
       continue;
-    for (const SliceEndpoint& endpoint : slice->endpoints) {
+    for (const SliceEndpoint& endpoint : slice.endpoints) {
       const bool ready = endpoint.ready || service.publish_not_ready;
-      if (!ready || endpoint.node != node || !is_usable(endpoint, slice->family)) continue;
-      here[slice->family == Family::kIpv4 ? 0 : 1].insert(endpoint.addresses.front());
+      if (!ready || endpoint.node != node || !is_usable(endpoint, slice.family)) continue;
+      here[slice.family == Family::kIpv4 ? 0 : 1].insert(endpoint.addresses.front());
     }
   }
   return static_cast<std::uint32_t>(std::max(here[0].size(), here[1].size()));

@@ -35,18 +35,17 @@ struct PortEndpoints {
 };
 
 PortEndpoints endpoints_of(const Service& service, const ServicePort& port, Family family,
-                           std::span<const EndpointSlice* const> slices,
-                           const ServiceContext& context);
+                           std::span<const EndpointSlice> slices, const ServiceContext& context);
 
 // False: not an address that an endpoint can have.
 bool is_endpoint_address(const Address& address, Family family);
 
 // One sentence for each slice with endpoints or ports that cannot be used.
-void check_slices(const Service& service, std::span<const EndpointSlice* const> slices,
+void check_slices(const Service& service, std::span<const EndpointSlice> slices,
                   std::vector<std::string>& complaints);
 
 // Ready endpoints of this node, of the family that has more of them.
-std::uint32_t count_ready_here(const Service& service, std::span<const EndpointSlice* const> slices,
+std::uint32_t count_ready_here(const Service& service, std::span<const EndpointSlice> slices,
                                const std::string& node);
 
 }  // namespace weir

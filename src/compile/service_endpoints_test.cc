@@ -17,7 +17,7 @@ using ::testing::IsEmpty;
 PortEndpoints found(const std::vector<EndpointSlice>& slices,
                     const Service& service = fixture::service(),
                     const ServiceContext& context = fixture::context()) {
-  return endpoints_of(service, service.ports[0], Family::kIpv4, pointers(slices), context);
+  return endpoints_of(service, service.ports[0], Family::kIpv4, slices, context);
 }
 
 // Last byte of each backend's address, or "3:9090*2" with another port than 8080 or a weight.
@@ -213,7 +213,7 @@ TEST(Endpoints, BadOnesAreToldBySliceAndNotUsed) {
   bad.ports.push_back({"all", Protocol::kTcp, 0});
   EXPECT_THAT(names(found({bad}).cluster()), ElementsAre("1"));
   std::vector<std::string> complaints;
-  check_slices(service(), pointers({bad}), complaints);
+  check_slices(service(), std::vector{bad}, complaints);
   EXPECT_THAT(complaints,
               ElementsAre(HasSubstr("service shop/cart: EndpointSlice cart-a has 5 endpoints"),
                           HasSubstr("service shop/cart: EndpointSlice cart-a has port 'all' "
@@ -239,7 +239,7 @@ TEST(Endpoints, FiveThousandInFiftySlicesAreSortedAndDistinct) {
 
 EndpointState state_of(const std::vector<EndpointSlice>& slices, const char* address) {
   const auto states =
-      endpoint_states(service(), service().ports[0], Family::kIpv4, pointers(slices), context());
+      endpoint_states(service(), service().ports[0], Family::kIpv4, slices, context());
   for (const EndpointState& state : states) {
     if (state.address == addr(address)) return state;
   }
@@ -287,8 +287,8 @@ TEST(ReadyHere, AreCountedByAddressInTheLargerFamily) {
   const std::vector<EndpointSlice> slices = {
       slice("cart-a", {here(1), unready(here(3)), draining(here(4)), there(11)}), other_port,
       slice("cart-c", {endpoint("fd00::1", "n0")}, Family::kIpv6)};
-  EXPECT_EQ(count_ready_here(service(), pointers(slices), "n0"), 2U);
-  EXPECT_EQ(count_ready_here(service(), pointers(slices), "n2"), 0U);
+  EXPECT_EQ(count_ready_here(service(), slices, "n0"), 2U);
+  EXPECT_EQ(count_ready_here(service(), slices, "n2"), 0U);
 }
 
 }  // namespace

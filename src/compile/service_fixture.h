@@ -97,10 +97,4 @@ inline ServiceContext context() {
   return out;
 }
 
-inline std::vector<const EndpointSlice*> pointers(const std::vector<EndpointSlice>& slices) {
-  std::vector<const EndpointSlice*> out;
-  for (const EndpointSlice& slice : slices) out.push_back(&slice);
-  return out;
-}
-
 }  // namespace weir::fixture

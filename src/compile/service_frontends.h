@@ -60,7 +60,7 @@ std::vector<ServicePortKey> port_keys(const Pod& pod);
 // compile_service() and compile_host_ports() for those places that were given. Entries are written
 // over those in `out`.
 void compile_claims(const Service& service, const std::vector<Claim>& given,
-                    std::span<const EndpointSlice* const> slices, const ServiceContext& context,
+                    std::span<const EndpointSlice> slices, const ServiceContext& context,
                     ServiceChanges& out);
 void compile_claims(const Pod& pod, const std::vector<Claim>& given, ServiceChanges& out);
 

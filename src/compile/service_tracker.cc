@@ -49,8 +49,14 @@ ServiceTracker::ServiceTracker(Store& store, ServiceContext context)
   const Snapshot& now = store.snapshot();
   for (const auto& [key, node] : now.nodes) change(RowChange<Node>{nullptr, &node});
   for (const auto& [key, pod] : now.pods) change(RowChange<Pod>{nullptr, &pod});
-  for (const auto& [key, slice] : now.slices) change(RowChange<EndpointSlice>{nullptr, &slice});
-  for (const auto& [key, service] : now.services) change(RowChange<Service>{nullptr, &service});
+  for (const auto& row : now.slices) {
+    const EndpointSlice slice = row.unpack();
+    change(RowChange<EndpointSlice>{nullptr, &slice, &row});
+  }
+  for (const auto& row : now.services) {
+    const Service service = row.unpack();
+    change(RowChange<Service>{nullptr, &service, &row});
+  }
   store.listen([this](const StoreChange& changed) {
     std::visit([this](const auto& row) { change(row); }, changed);
   });
@@ -83,41 +89,36 @@ void ServiceTracker::change(const RowChange<Pod>& row) {
   replace_host_ports(before, after, row.after != nullptr ? row.after : row.before);
 }
 
-void ServiceTracker::change(const RowChange<Service>& row) {
-  replace(row.before, row.after, row.after != nullptr ? row.after : row.before);
-}
-
 void ServiceTracker::change(const RowChange<EndpointSlice>& row) {
-  const EndpointSlice* where = row.after != nullptr ? row.after : row.before;
   if (row.before != nullptr) {
-    slices_.erase(service_hash(*row.before), where);
+    slices_.erase(service_hash(*row.before), row.row);
     mark(row.before->service_key());
   }
   if (row.after != nullptr) {
-    slices_.insert(service_hash(*row.after), where);
+    slices_.insert(service_hash(*row.after), row.row);
     mark(row.after->service_key());
   }
 }
 
-void ServiceTracker::replace(const Service* before, const Service* after, const Service* row) {
-  dirty_.erase(row);
-  health_checked_.erase(row);
-  if (before != nullptr) {
-    claims_.remove(*before, row);
-    mark(claims_.rivals(*before));
-    mark_gone(port_keys(*before),
-              after != nullptr ? port_keys(*after) : std::vector<ServicePortKey>());
+void ServiceTracker::change(const RowChange<Service>& row) {
+  dirty_.erase(row.row);
+  health_checked_.erase(row.row);
+  if (row.before != nullptr) {
+    claims_.remove(*row.before, row.row);
+    mark(claims_.rivals(*row.before));
+    mark_gone(port_keys(*row.before),
+              row.after != nullptr ? port_keys(*row.after) : std::vector<ServicePortKey>());
   }
-  if (after == nullptr) {
-    complaints_.erase(before->key());
+  if (row.after == nullptr) {
+    complaints_.erase(row.before->key());
     return;
   }
-  mark(claims_.rivals(*after));
-  claims_.add(*after, row);
-  dirty_.insert(row);
-  if (is_health_checked(*after)) health_checked_.insert(row);
+  mark(claims_.rivals(*row.after));
+  claims_.add(*row.after, row.row);
+  dirty_.insert(row.row);
+  if (is_health_checked(*row.after)) health_checked_.insert(row.row);
   if (gone_.empty()) return;
-  for (const ServicePortKey& key : port_keys(*after)) gone_.erase(key);
+  for (const ServicePortKey& key : port_keys(*row.after)) gone_.erase(key);
 }
 
 void ServiceTracker::replace_host_ports(const Pod* before, const Pod* after, const Pod* row) {
@@ -154,7 +155,7 @@ void ServiceTracker::change_weight(const RowChange<Pod>& row) {
 
 void ServiceTracker::mark(const ObjectKey& service) {
   const auto it = store_.snapshot().services.find(service);
-  if (it != store_.snapshot().services.end()) dirty_.insert(&it->second);
+  if (it != store_.snapshot().services.end()) dirty_.insert(&*it);
 }
 
 void ServiceTracker::mark(const ServiceClaims::Rivals& rivals) {
@@ -164,7 +165,7 @@ void ServiceTracker::mark(const ServiceClaims::Rivals& rivals) {
 }
 
 void ServiceTracker::mark_all() {
-  for (const auto& [key, service] : store_.snapshot().services) dirty_.insert(&service);
+  for (const auto& row : store_.snapshot().services) dirty_.insert(&row);
 }
 
 void ServiceTracker::mark_gone(const std::vector<ServicePortKey>& before,
@@ -188,11 +189,12 @@ void ServiceTracker::mark_services_inside(const NodeRanges& ranges) {
   const auto is_inside = [&ranges](const Address& address) {
     return ranges.is_node(address) || ranges.pod_range(address);
   };
-  for (const auto& [key, service] : store_.snapshot().services) {
+  for (const auto& row : store_.snapshot().services) {
+    const Service service = row.unpack();
     if (std::ranges::any_of(service.cluster_ips, is_inside) ||
         std::ranges::any_of(service.external_ips, is_inside) ||
         std::ranges::any_of(service.ingress, is_inside, &Ingress::address)) {
-      dirty_.insert(&service);
+      dirty_.insert(&row);
     }
   }
 }
@@ -204,8 +206,8 @@ void ServiceTracker::mark_services_of(const std::set<ObjectKey>& pods) {
   for (const ObjectKey& pod : pods) {
     if (pod.namespace_ == done) continue;
     done = pod.namespace_;
-    for (auto it = slices.lower_bound({done, ""}); it != slices.end(); ++it) {
-      const EndpointSlice& slice = it->second;
+    for (auto it = slices.lower_bound(ObjectKey{done, ""}); it != slices.end(); ++it) {
+      const EndpointSlice slice = it->unpack();
       if (slice.namespace_ != done) break;
       const bool has_one = std::ranges::any_of(slice.endpoints, [&](const auto& endpoint) {
         return pods.contains({slice.namespace_, endpoint.pod});
@@ -221,15 +223,16 @@ ServiceChanges ServiceTracker::take(std::size_t most) {
   for (const ServicePortKey& key : gone_) out.try_emplace(key);
   gone_.clear();
   for (const Pod* pod : std::exchange(dirty_pods_, {})) compile(*pod, out);
-  std::vector<const Service*> together = std::exchange(contested_, {});
+  std::vector<const ServiceRow*> together = std::exchange(contested_, {});
   for (std::size_t n = 0; !dirty_.empty() && (n < most || !together.empty()); ++n) {
     if (together.empty()) together.push_back(*dirty_.begin());
     while (!together.empty()) {
-      const Service* service = together.back();
+      const ServiceRow* row = together.back();
       together.pop_back();
-      if (dirty_.erase(service) == 0) continue;
-      compile(*service, out);
-      const auto rivals = claims_.rivals(*service).services;
+      if (dirty_.erase(row) == 0) continue;
+      const Service service = row->unpack();
+      compile(service, out);
+      const auto rivals = claims_.rivals(service).services;
       together.insert(together.end(), rivals.begin(), rivals.end());
     }
   }
@@ -298,20 +301,20 @@ std::vector<std::string> ServiceTracker::complaints(const ObjectKey& service) co
 
 std::vector<ServiceTracker::Health> ServiceTracker::health() const {
   std::vector<Health> out;
-  for (const Service* service : health_checked_) {
-    out.push_back({service->key(), service->health_check_port,
-                   count_ready_here(*service, slices_of(service->key()), context_.node)});
+  for (const ServiceRow* row : health_checked_) {
+    const Service service = row->unpack();
+    out.push_back({service.key(), service.health_check_port,
+                   count_ready_here(service, slices_of(service.key()), context_.node)});
   }
   std::ranges::sort(out, {}, &Health::service);
   return out;
 }
 
-std::vector<const EndpointSlice*> ServiceTracker::slices_of(const ObjectKey& service) const {
-  std::vector<const EndpointSlice*> out;
-  slices_.for_each(hash_of(service.namespace_, service.name), [&](const EndpointSlice& slice) {
-    if (slice.namespace_ == service.namespace_ && slice.service == service.name) {
-      out.push_back(&slice);
-    }
+std::vector<EndpointSlice> ServiceTracker::slices_of(const ObjectKey& service) const {
+  std::vector<EndpointSlice> out;
+  slices_.for_each(hash_of(service.namespace_, service.name), [&](const auto& row) {
+    EndpointSlice slice = row.unpack();
+    if (slice.service_key() == service) out.push_back(std::move(slice));
   });
   std::ranges::sort(out, {}, &EndpointSlice::name);
   return out;

@@ -60,11 +60,13 @@ class ServiceTracker {
 
   const ServiceContext& context() const { return context_; }
   // The slices of a Service, by name.
-  std::vector<const EndpointSlice*> slices_of(const ObjectKey& service) const;
+  std::vector<EndpointSlice> slices_of(const ObjectKey& service) const;
   // How many Services were compiled so far.
   std::uint64_t compiled() const { return compiled_; }
 
  private:
+  using ServiceRow = PackedRow<Service>;
+
   void change(const RowChange<Node>& row);
   void change(const RowChange<Namespace>&) {}
   void change(const RowChange<Pod>& row);
@@ -72,7 +74,6 @@ class ServiceTracker {
   void change(const RowChange<EndpointSlice>& row);
   void change(const RowChange<Endpoint>&) {}
 
-  void replace(const Service* before, const Service* after, const Service* row);
   void replace_host_ports(const Pod* before, const Pod* after, const Pod* row);
   void change_weight(const RowChange<Pod>& row);
   void mark(const ObjectKey& service);
@@ -95,15 +96,15 @@ class ServiceTracker {
 
   Store& store_;
   ServiceContext context_;
-  PointerIndex<EndpointSlice> slices_;  // by hash of the Service's key
+  PointerIndex<PackedRow<EndpointSlice>> slices_;  // by hash of the Service's key
   NodeRanges ranges_;
   ServiceClaims claims_;
   std::map<ObjectKey, std::uint32_t> weights_;  // of pods whose weight is not 1
-  std::set<const Service*> health_checked_;
+  std::set<const ServiceRow*> health_checked_;
 
   // What the next take() has to do.
-  std::unordered_set<const Service*> dirty_;
-  std::vector<const Service*> contested_;  // of those, what others gave up or took
+  std::unordered_set<const ServiceRow*> dirty_;
+  std::vector<const ServiceRow*> contested_;  // of those, what others gave up or took
   std::set<const Pod*> dirty_pods_;
   std::set<ServicePortKey> gone_;
   NodeRanges changed_ranges_;

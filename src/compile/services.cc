@@ -12,7 +12,7 @@ namespace {
 
 class ServicePasses {
  public:
-  ServicePasses(const Service& service, std::span<const EndpointSlice* const> slices,
+  ServicePasses(const Service& service, std::span<const EndpointSlice> slices,
                 const ServiceContext& context)
       : service_(service), slices_(slices), context_(context) {}
 
@@ -108,7 +108,7 @@ class ServicePasses {
   }
 
   const Service& service_;
-  const std::span<const EndpointSlice* const> slices_;
+  const std::span<const EndpointSlice> slices_;
   const ServiceContext& context_;
 };
 
@@ -149,7 +149,7 @@ bool has_port(const EndpointSlice& slice, const ServicePort& port) {
 }  // namespace
 
 void compile_claims(const Service& service, const std::vector<Claim>& given,
-                    std::span<const EndpointSlice* const> slices, const ServiceContext& context,
+                    std::span<const EndpointSlice> slices, const ServiceContext& context,
                     ServiceChanges& out) {
   ServicePasses(service, slices, context).run(given, out);
 }
@@ -167,7 +167,7 @@ void compile_claims(const Pod& pod, const std::vector<Claim>& given, ServiceChan
   }
 }
 
-ServiceChanges compile_service(const Service& service, std::span<const EndpointSlice* const> slices,
+ServiceChanges compile_service(const Service& service, std::span<const EndpointSlice> slices,
                                const ServiceContext& context,
                                std::vector<std::string>& complaints) {
   ServiceChanges out;
@@ -185,19 +185,18 @@ ServiceChanges compile_host_ports(const Pod& pod) {
 }
 
 std::vector<EndpointState> endpoint_states(const Service& service, const ServicePort& port,
-                                           Family family,
-                                           std::span<const EndpointSlice* const> slices,
+                                           Family family, std::span<const EndpointSlice> slices,
                                            const ServiceContext& context) {
   std::vector<EndpointState> out;
   const PortEndpoints endpoints = endpoints_of(service, port, family, slices, context);
   for (const PortEndpoint& endpoint : endpoints.all) out.push_back(state_of(endpoint));
-  for (const EndpointSlice* slice : slices) {
-    if (slice->family != family) continue;
-    for (const SliceEndpoint& endpoint : slice->endpoints) {
+  for (const EndpointSlice& slice : slices) {
+    if (slice.family != family) continue;
+    for (const SliceEndpoint& endpoint : slice.endpoints) {
       if (endpoint.addresses.empty()) continue;
       if (endpoint.addresses.front().family() != family) {
         out.push_back(unusable(endpoint, EndpointUse::kOtherFamily));
-      } else if (!has_port(*slice, port)) {
+      } else if (!has_port(slice, port)) {
         out.push_back(unusable(endpoint, EndpointUse::kNoSuchPort));
       }
     }

@@ -27,7 +27,7 @@ struct ServiceContext {
 // served (headless, ExternalName, another proxy's) has none. Follows kube-proxy in which endpoints
 // serve (k8s.io/kubernetes/pkg/proxy/topology.go) and in which addresses are served.
 // complaints: what cannot be served as written, one sentence each, naming the Service.
-ServiceChanges compile_service(const Service& service, std::span<const EndpointSlice* const> slices,
+ServiceChanges compile_service(const Service& service, std::span<const EndpointSlice> slices,
                                const ServiceContext& context, std::vector<std::string>& complaints);
 
 // Pure: the hostPorts of a pod of this node.
@@ -61,8 +61,7 @@ struct EndpointState {
 
 // The same decision as compile_service, told endpoint by endpoint.
 std::vector<EndpointState> endpoint_states(const Service& service, const ServicePort& port,
-                                           Family family,
-                                           std::span<const EndpointSlice* const> slices,
+                                           Family family, std::span<const EndpointSlice> slices,
                                            const ServiceContext& context);
 
 }  // namespace weir

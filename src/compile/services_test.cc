@@ -32,7 +32,7 @@ struct Compiled {
 Compiled compiled(const Service& service, const std::vector<EndpointSlice>& slices = kHereAndThere,
                   const ServiceContext& context = fixture::context()) {
   Compiled out;
-  out.changes = compile_service(service, pointers(slices), context, out.complaints);
+  out.changes = compile_service(service, slices, context, out.complaints);
   return out;
 }
 

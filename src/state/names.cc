@@ -49,8 +49,9 @@ Names::Names(Store& store, std::function<Clock::time_point()> now)
   for (const auto& [key, endpoint] : snapshot.endpoints) {
     change(RowChange<Endpoint>{nullptr, &endpoint});
   }
-  for (const auto& [key, service] : snapshot.services) {
-    change(RowChange<Service>{nullptr, &service});
+  for (const auto& row : snapshot.services) {
+    const Service service = row.unpack();
+    change(RowChange<Service>{nullptr, &service, &row});
   }
   store.listen([this](const StoreChange& row) {
     forget_expired();

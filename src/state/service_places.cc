@@ -36,23 +36,18 @@ const ServicePort* node_port_of(const Service& service, std::uint16_t port, Prot
 class Best {
  public:
   void offer(const Service& service, const ServicePort* port) {
-    if (service_ != nullptr && rank(*service_, port_) <= rank(service, port)) return;
-    service_ = &service;
-    port_ = port;
+    Rank rank{port == nullptr, service.created, service.key()};
+    if (rank_ && *rank_ <= rank) return;
+    rank_ = std::move(rank);
+    name_ = {service.namespace_, service.name, port != nullptr ? port->name : ""};
   }
-  std::optional<ServiceName> name() const {
-    if (service_ == nullptr) return std::nullopt;
-    return ServiceName{service_->namespace_, service_->name, port_ != nullptr ? port_->name : ""};
-  }
+  std::optional<ServiceName> name() const { return rank_ ? std::optional(name_) : std::nullopt; }
 
  private:
-  static std::tuple<bool, std::int64_t, ObjectKey> rank(const Service& service,
-                                                        const ServicePort* port) {
-    return {port == nullptr, service.created, service.key()};
-  }
+  using Rank = std::tuple<bool, std::int64_t, ObjectKey>;
 
-  const Service* service_ = nullptr;
-  const ServicePort* port_ = nullptr;
+  std::optional<Rank> rank_;
+  ServiceName name_;
 };
 
 // Each address and node port of a Service may be there several times.
@@ -69,7 +64,7 @@ void for_each_place(const Service& service, ByAddress by_address, ByPort by_port
 }  // namespace
 
 void ServicePlaces::change(const RowChange<Service>& change) {
-  const Service* row = change.after != nullptr ? change.after : change.before;
+  const PackedRow<Service>* row = change.row;
   if (change.before != nullptr) {
     for_each_place(
         *change.before, [this, row](std::uint64_t hash) { by_address_.erase(hash, row); },
@@ -85,7 +80,8 @@ void ServicePlaces::change(const RowChange<Service>& change) {
 std::optional<ServiceName> ServicePlaces::find(const Address& address, std::uint16_t port,
                                                Protocol protocol) const {
   Best best;
-  by_address_.for_each(hash_of(address), [&](const Service& service) {
+  by_address_.for_each(hash_of(address), [&](const auto& row) {
+    const Service service = row.unpack();
     if (has_address(service, address)) best.offer(service, port_of(service, port, protocol));
   });
   return best.name();
@@ -94,7 +90,8 @@ std::optional<ServiceName> ServicePlaces::find(const Address& address, std::uint
 std::optional<ServiceName> ServicePlaces::find_node_port(std::uint16_t port,
                                                          Protocol protocol) const {
   Best best;
-  by_node_port_.for_each(hash_of(port, protocol), [&](const Service& service) {
+  by_node_port_.for_each(hash_of(port, protocol), [&](const auto& row) {
+    const Service service = row.unpack();
     const ServicePort* found = node_port_of(service, port, protocol);
     if (found != nullptr) best.offer(service, found);
   });

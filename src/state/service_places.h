@@ -33,8 +33,8 @@ class ServicePlaces {
   std::optional<ServiceName> find_node_port(std::uint16_t port, Protocol protocol) const;
 
  private:
-  PointerIndex<Service> by_address_;
-  PointerIndex<Service> by_node_port_;
+  PointerIndex<PackedRow<Service>> by_address_;
+  PointerIndex<PackedRow<Service>> by_node_port_;
 };
 
 }  // namespace weir

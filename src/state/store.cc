@@ -7,8 +7,8 @@ namespace {
 std::map<ObjectKey, Node>& table(Snapshot& s, const Node*) { return s.nodes; }
 std::map<ObjectKey, Namespace>& table(Snapshot& s, const Namespace*) { return s.namespaces; }
 std::map<ObjectKey, Pod>& table(Snapshot& s, const Pod*) { return s.pods; }
-std::map<ObjectKey, Service>& table(Snapshot& s, const Service*) { return s.services; }
-std::map<ObjectKey, EndpointSlice>& table(Snapshot& s, const EndpointSlice*) { return s.slices; }
+PackedTable<Service>& table(Snapshot& s, const Service*) { return s.services; }
+PackedTable<EndpointSlice>& table(Snapshot& s, const EndpointSlice*) { return s.slices; }
 
 }  // namespace
 
@@ -27,6 +27,32 @@ bool Store::remove(Map& map, const typename Map::key_type& key) {
   const auto row = map.extract(key);
   if (row.empty()) return false;
   changed(RowChange<typename Map::mapped_type>{&row.mapped(), nullptr});
+  return true;
+}
+
+template <typename T>
+bool Store::put(PackedTable<T>& table, const ObjectKey& key, const T& value) {
+  PackedRow<T> packed(value);
+  const auto row = table.lower_bound(key);
+  if (row == table.end() || row->key() != packed.key()) {
+    const auto added = table.emplace_hint(row, std::move(packed));
+    changed(RowChange<T>{nullptr, &value, &*added});
+    return true;
+  }
+  if (*row == packed) return false;
+  const T before = row->unpack();
+  row->replace(std::move(packed));
+  changed(RowChange<T>{&before, &value, &*row});
+  return true;
+}
+
+template <typename T>
+bool Store::remove(PackedTable<T>& table, const ObjectKey& key) {
+  const auto found = table.find(key);
+  if (found == table.end()) return false;
+  const auto row = table.extract(found);
+  const T before = row.value().unpack();
+  changed(RowChange<T>{&before, nullptr, &row.value()});
   return true;
 }
 

@@ -10,6 +10,7 @@
 
 #include "model/endpoint.h"
 #include "model/object.h"
+#include "state/packed_table.h"
 
 namespace weir {
 
@@ -18,20 +19,21 @@ struct Snapshot {
   std::map<ObjectKey, Node> nodes;
   std::map<ObjectKey, Namespace> namespaces;
   std::map<ObjectKey, Pod> pods;
-  std::map<ObjectKey, Service> services;
-  std::map<ObjectKey, EndpointSlice> slices;
+  PackedTable<Service> services;
+  PackedTable<EndpointSlice> slices;
   std::map<std::uint32_t, Endpoint> endpoints;  // by handle
 
   friend bool operator==(const Snapshot&, const Snapshot&) = default;
 };
 
-// One row that changed; null: there was, or is, none. `after` stays where it is, whatever is
-// written there, until that row is erased and is the `before` of that change; other `before`s are
-// copies, good during the call only.
+// One row that changed; null: there was, or is, none. `before` and `after` are good during the
+// call; a Pod's `after` stays where it is, whatever is written there, until it is erased and is the
+// `before` of that change. So does `row` of Services and slices.
 template <typename T>
 struct RowChange {
   const T* before = nullptr;
   const T* after = nullptr;
+  const PackedRow<T>* row = nullptr;  // of Services and slices only
 };
 using StoreChange = std::variant<RowChange<Node>, RowChange<Namespace>, RowChange<Pod>,
                                  RowChange<Service>, RowChange<EndpointSlice>, RowChange<Endpoint>>;
@@ -63,6 +65,10 @@ class Store {
   bool put(Map& map, const typename Map::key_type& key, typename Map::mapped_type value);
   template <typename Map>
   bool remove(Map& map, const typename Map::key_type& key);
+  template <typename T>
+  bool put(PackedTable<T>& table, const ObjectKey& key, const T& value);
+  template <typename T>
+  bool remove(PackedTable<T>& table, const ObjectKey& key);
   void changed(const StoreChange& change);
 
   Snapshot snapshot_;

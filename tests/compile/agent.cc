@@ -78,8 +78,8 @@ Agent::Agent(World& world, const NodeConfig& config)
   const Snapshot& snapshot = world.store.snapshot();
   for (const auto& [key, node] : snapshot.nodes) store_.upsert(Object(node));
   for (const auto& [key, pod] : snapshot.pods) store_.upsert(Object(pod));
-  for (const auto& [key, service] : snapshot.services) store_.upsert(Object(service));
-  for (const auto& [key, slice] : snapshot.slices) store_.upsert(Object(slice));
+  for (const auto& row : snapshot.services) store_.upsert(Object(row.unpack()));
+  for (const auto& row : snapshot.slices) store_.upsert(Object(row.unpack()));
   for (const auto& [handle, endpoint] : snapshot.endpoints) store_.upsert(endpoint);
 }
 

@@ -102,8 +102,8 @@ class Player {
     const Snapshot& snapshot = world_.store.snapshot();
     for (const auto& [key, node] : snapshot.nodes) out.emplace_back(Upsert{node});
     for (const auto& [key, pod] : snapshot.pods) out.emplace_back(Upsert{pod});
-    for (const auto& [key, service] : snapshot.services) out.emplace_back(Upsert{service});
-    for (const auto& [key, slice] : snapshot.slices) out.emplace_back(Upsert{slice});
+    for (const auto& row : snapshot.services) out.emplace_back(Upsert{row.unpack()});
+    for (const auto& row : snapshot.slices) out.emplace_back(Upsert{row.unpack()});
     for (const auto& [handle, endpoint] : snapshot.endpoints) out.emplace_back(endpoint);
     std::ranges::reverse(out);
     return out;

@@ -94,8 +94,8 @@ class Life {
     const Snapshot& now = world_.snapshot();
     for (const auto& [key, object] : now.nodes) all.emplace_back(Upsert{object});
     for (const auto& [key, object] : now.pods) all.emplace_back(Upsert{object});
-    for (const auto& [key, object] : now.services) all.emplace_back(Upsert{object});
-    for (const auto& [key, object] : now.slices) all.emplace_back(Upsert{object});
+    for (const auto& row : now.services) all.emplace_back(Upsert{row.unpack()});
+    for (const auto& row : now.slices) all.emplace_back(Upsert{row.unpack()});
     std::ranges::shuffle(all, random_);
     for (const Change& change : all) store_->apply(change);
   }
