@@ -89,6 +89,7 @@ std::vector<MapUse> Dataplane::map_use(std::uint64_t connections) const {
   out.push_back({"weir_set", use.sets, settings_.service_max});
   out.push_back({"weir_backend", use.backends, settings_.backend_max});
   out.push_back({"weir_ring", use.rings, settings_.ring_max});
+  out.push_back({"weir_srcrange", use.ranges, settings_.source_range_max});
   return out;
 }
 

@@ -111,6 +111,7 @@ std::uint32_t capacity_of(std::string_view map, const Settings& settings) {
   if (map == "weir_backend") return settings.backend_max;
   if (map == "weir_ring_slot") return ring_words(settings);
   if (map == "weir_affinity") return settings.affinity_max;
+  if (map == "weir_srcrange") return settings.source_range_max;
   return 0;
 }
 

@@ -23,7 +23,8 @@
 namespace weir {
 
 struct FakeSizes {
-  std::uint32_t rows = 4096, sets = 4096, backends = 16384, rings = 4, maglev_slots = 1021;
+  std::uint32_t rows = 4096, sets = 4096, backends = 16384, rings = 4, maglev_slots = 1021,
+                ranges = 4096;
 };
 
 // The kernel's Service tables in ordinary memory. Outlives the agents that write it.
@@ -46,6 +47,7 @@ class FakeKernel : public ServiceRows {
             .ring_capacity = sizes_.rings,
             .maglev_slots = sizes_.maglev_slots,
             .row_capacity = sizes_.rows,
+            .range_capacity = sizes_.ranges,
             .reach = {}};
   }
   std::uint64_t now_ms = 5000;
@@ -88,7 +90,8 @@ class FakeKernel : public ServiceRows {
     return {};
   }
   Result<void> add_range(const weir_srcrange_key& key) override {
-    if (fails()) return Error(Code::kKernel, "injected");
+    const bool full = ranges_.size() >= sizes_.ranges && !ranges_.contains(key);
+    if (full || fails()) return Error(Code::kKernel, full ? "map is full" : "injected");
     ranges_.insert(key);
     ++writes;
     return {};

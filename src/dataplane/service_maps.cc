@@ -70,6 +70,7 @@ ServiceMemory ServiceMaps::memory(const Settings& settings) {
   out.ring_capacity = settings.ring_max;
   out.maglev_slots = settings.maglev_slots;
   out.row_capacity = settings.service_max;
+  out.range_capacity = settings.source_range_max;
   out.reach = [this](const void* from, std::size_t size) { return reach(from, size); };
   return out;
 }

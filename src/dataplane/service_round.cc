@@ -116,6 +116,7 @@ Port& ServiceRound::port_for(const ServicePortKey& key, const Wanted& wanted, bo
 Result<void> ServiceRound::put_port(Port& port, const ServicePortEntries& entries,
                                     const Wanted& wanted) {
   WEIR_TRY(check_rows(port, wanted));
+  WEIR_TRY(check_ranges(port, entries));
   WEIR_TRY(put_sets(port, entries, wanted));
   WEIR_TRY(add_ranges(port, entries));
   if (port.affinity_s != entries.affinity_seconds) {
@@ -184,14 +185,32 @@ Result<void> ServiceRound::put_sets(Port& port, const ServicePortEntries& entrie
   return {};
 }
 
-Result<void> ServiceRound::add_ranges(const Port& port, const ServicePortEntries& entries) {
+std::vector<weir_srcrange_key> ServiceRound::missing_ranges(
+    const Port& port, const ServicePortEntries& entries) const {
   if (entries.source_ranges.empty()) return {};
-  auto& have = state_.ranges[port.id];
-  for (const weir_srcrange_key& key : ranges_of(port.id, entries)) {
-    const auto at = std::ranges::lower_bound(have, key, less);
-    if (at != have.end() && !less(key, *at)) continue;
+  auto wanted = ranges_of(port.id, entries);
+  const auto have = state_.ranges.find(port.id);
+  if (have == state_.ranges.end()) return wanted;
+  std::vector<weir_srcrange_key> out;
+  std::ranges::set_difference(wanted, have->second, std::back_inserter(out), less);
+  return out;
+}
+
+// Those that are wanted no longer go afterwards: there is no moment without them.
+Result<void> ServiceRound::check_ranges(const Port& port, const ServicePortEntries& entries) const {
+  const std::size_t missing = missing_ranges(port, entries).size();
+  if (missing == 0 || state_.ranges_in_kernel + missing <= state_.range_capacity) return {};
+  return Error(Code::kKernel, fmt::format("{} more source ranges are needed, fewer of the {} are "
+                                          "free: raise --source-range-max",
+                                          missing, state_.range_capacity));
+}
+
+Result<void> ServiceRound::add_ranges(const Port& port, const ServicePortEntries& entries) {
+  for (const weir_srcrange_key& key : missing_ranges(port, entries)) {
     WEIR_TRY(state_.rows.add_range(key));
-    have.insert(at, key);
+    auto& have = state_.ranges[port.id];
+    have.insert(std::ranges::lower_bound(have, key, less), key);
+    ++state_.ranges_in_kernel;
     changed_ = true;
   }
   return {};
@@ -347,6 +366,7 @@ Result<void> ServiceRound::release(Port& port) {
   if (const auto ranges = state_.ranges.find(port.id); ranges != state_.ranges.end()) {
     for (; !ranges->second.empty(); ranges->second.pop_back()) {
       WEIR_TRY(state_.rows.erase_range(ranges->second.back()));
+      --state_.ranges_in_kernel;
     }
     state_.ranges.erase(ranges);
   }
@@ -380,6 +400,7 @@ Result<void> ServiceRound::trim(Port& port, const ServicePortEntries& entries) {
   for (const weir_srcrange_key& key : extra) {
     WEIR_TRY(state_.rows.erase_range(key));
     have->second.erase(std::ranges::lower_bound(have->second, key, less));
+    --state_.ranges_in_kernel;
     changed_ = true;
   }
   if (have->second.empty()) state_.ranges.erase(have);

@@ -21,6 +21,7 @@ struct ServiceState {
       : rows(writer),
         clock(time),
         row_capacity(memory.row_capacity),
+        range_capacity(memory.range_capacity),
         sets(std::move(memory), std::move(time)) {}
 
   struct Waiting {
@@ -30,12 +31,13 @@ struct ServiceState {
 
   ServiceRows& rows;
   ServiceTables::Clock clock;
-  std::uint32_t row_capacity;
+  std::uint32_t row_capacity, range_capacity;
   ServiceSets sets;
   RestingIds ids{~0U, 1024};  // rest longer: connections live on under the id that they began with
   PortTable ports;
   std::map<std::uint32_t, std::vector<weir_srcrange_key>> ranges;  // by id, sorted
-  std::set<std::uint32_t> nameless;                                // adopted, claimed by none yet
+  std::size_t ranges_in_kernel = 0;
+  std::set<std::uint32_t> nameless;      // adopted, claimed by none yet
   std::vector<weir_service_key> strays;  // adopted rows that belong to nothing
   std::map<ServicePortKey, Waiting> waiting;
 
@@ -80,6 +82,9 @@ class ServiceRound {
   Result<void> put_port(Port& port, const ServicePortEntries& entries, const Wanted& wanted);
   Result<void> check_rows(const Port& port, const Wanted& wanted) const;
   Result<void> put_sets(Port& port, const ServicePortEntries& entries, const Wanted& wanted);
+  std::vector<weir_srcrange_key> missing_ranges(const Port& port,
+                                                const ServicePortEntries& entries) const;
+  Result<void> check_ranges(const Port& port, const ServicePortEntries& entries) const;
   Result<void> add_ranges(const Port& port, const ServicePortEntries& entries);
   void plan_rows(Port& port, const Wanted& wanted);
   void plan_erasure(const weir_service_key& key) { erasures_.push_back({works_.size(), key}); }

@@ -86,8 +86,10 @@ void ServiceTables::Impl::adopt_ids() {
 }
 
 Result<void> ServiceTables::Impl::adopt_ranges() {
-  WEIR_TRY(state.rows.for_each_range(
-      [this](const weir_srcrange_key& key) { state.ranges[key.service].push_back(key); }));
+  WEIR_TRY(state.rows.for_each_range([this](const weir_srcrange_key& key) {
+    state.ranges[key.service].push_back(key);
+    ++state.ranges_in_kernel;
+  }));
   for (auto& [id, keys] : state.ranges) {
     std::ranges::sort(keys, [](const weir_srcrange_key& a, const weir_srcrange_key& b) {
       return std::memcmp(&a, &b, sizeof a) < 0;
@@ -185,7 +187,10 @@ void ServiceTables::Impl::erase_strays(Applied& applied) {
   for (auto of = state.ranges.begin(); of != state.ranges.end();) {
     auto& [id, keys] = *of;
     const bool stray = state.ports.by_id(id) == nullptr;
-    while (stray && !keys.empty() && state.rows.erase_range(keys.back())) keys.pop_back();
+    while (stray && !keys.empty() && state.rows.erase_range(keys.back())) {
+      keys.pop_back();
+      --state.ranges_in_kernel;
+    }
     of = keys.empty() ? state.ranges.erase(of) : std::next(of);
   }
 }
@@ -239,7 +244,8 @@ ServiceTables::Use ServiceTables::use() const {
   return {.rows = state.rows_in_kernel(),
           .backends = state.sets.slots_in_use(),
           .sets = state.sets.sets_in_use(),
-          .rings = state.sets.rings_in_use()};
+          .rings = state.sets.rings_in_use(),
+          .ranges = state.ranges_in_kernel};
 }
 
 std::uint32_t ServiceTables::id_of(const ServicePortKey& key) const {

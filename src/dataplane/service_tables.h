@@ -25,7 +25,8 @@ struct ServiceMemory {
   weir_ring_slots* ring_slots = nullptr;
   std::uint32_t ring_capacity = 0;  // rings that fit
   std::uint32_t maglev_slots = 0;   // of one ring
-  std::uint32_t row_capacity = 0;   // of the table that ServiceRows writes
+  std::uint32_t row_capacity = 0;   // of the tables that ServiceRows writes
+  std::uint32_t range_capacity = 0;
   // Asked before memory is touched for the first time; without one, all of it may be.
   std::function<Result<void>(const void* from, std::size_t size)> reach;
 };
@@ -80,6 +81,7 @@ class ServiceTables {
 
   struct Use {
     std::uint64_t rows = 0, backends = 0, sets = 0, rings = 0;  // backends: slots in use
+    std::uint64_t ranges = 0;
   };
   Use use() const;
   // 0: none such. For names of what events tell, and for `weir services`.

@@ -333,6 +333,35 @@ TEST_F(Tables, RowsThatDoNotFitAreRefused) {
   expect_as_desired();
 }
 
+TEST_F(Tables, SourceRangesThatDoNotFitAreRefusedAndTheEarlierOnesStay) {
+  start({.ranges = 5});
+  put("a", rich(1));
+  put("b", rich(2));
+  const auto before = desired_;
+  auto more = rich(2);
+  more.cluster = pods(1, 2);
+  more.source_ranges.emplace_back(Address::v4(0x0a010000), 16);
+  more.source_ranges.emplace_back(Address::v4(0x0a020000), 16);
+  std::ranges::sort(more.source_ranges);
+  const auto applied = put("b", more);
+  EXPECT_THAT(applied.refused, ElementsAre(testing::AllOf(HasSubstr("shop/b:http/TCP/IPv4"),
+                                                          HasSubstr("2 more source ranges"),
+                                                          HasSubstr("--source-range-max"))));
+  EXPECT_EQ(kernel_->visible(), expected(before));
+  EXPECT_EQ(tables_->use().ranges, 4U);
+  auto small = rich(3);
+  small.source_ranges.resize(1);
+  EXPECT_THAT(tables_->apply({{port_key("c"), small}}).refused, IsEmpty())
+      << "there is room for it";
+  tables_->apply({{port_key("c"), {}}});
+  remove("a");
+  later();
+  expect_as_desired();
+  EXPECT_EQ(tables_->use().ranges, 4U);
+  restart();
+  EXPECT_EQ(tables_->use().ranges, 4U);
+}
+
 TEST_F(Tables, AFullTableTakesWhatReplacesOthers) {
   start({.rows = 4});
   put("a", rich(1));

@@ -39,6 +39,7 @@ Result<void> check_services(const Settings& s) {
     return wrong("ring_max", "times maglev_slots is at most 2^30");
   }
   if (s.affinity_max == 0) return wrong("affinity_max", "is at least 1");
+  if (s.source_range_max == 0) return wrong("source_range_max", "is at least 1");
   return {};
 }
 

@@ -34,6 +34,7 @@ TEST(Settings, WrongOnesAreNamed) {
       {"maglev_slots", [](Settings& s) { s.maglev_slots = 16384; }},
       {"maglev_slots", [](Settings& s) { s.maglev_slots = 127; }},
       {"affinity_max", [](Settings& s) { s.affinity_max = 0; }},
+      {"source_range_max", [](Settings& s) { s.source_range_max = 0; }},
   };
   for (const auto& one : cases) {
     Settings settings;
