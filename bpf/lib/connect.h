@@ -187,7 +187,7 @@ static __always_inline int connect(struct __sk_buff* skb, struct packet* pkt, bo
   if (bad) return drop(skb, pkt, bad);
   const bool reopen =
       ct && ((pkt->flags & PACKET_REOPEN) || (cfg.services && pkt->proto != IPPROTO_TCP &&
-                                              (is_hand_over(pkt, ct) || backend_left(pkt, ct))));
+                                              (is_hand_over(pkt, ct) || target_moved(pkt, ct))));
   bad = connect_decide(skb, pkt, reopen ? NULL : ct);
   if (bad == WEIR_DROP_POD_UNKNOWN && !reopen && is_translated_entry(ct))
     bad = WEIR_DROP_BACKEND_GONE;

@@ -20,6 +20,13 @@ static __always_inline bool from_cluster(const struct packet* pkt) {
   return pkt->hook != WEIR_HOOK_FROM_NET || end_is_node_side(&pkt->from);
 }
 
+/* The row of the packet's destination, into pkt->service. this_node: it is an address of this node.
+ */
+SHARED int packet_service(struct packet* pkt, int this_node) {
+  return pkt && service_find(&pkt->dst, pkt->dst_port, pkt->proto, this_node, from_cluster(pkt),
+                             &pkt->service);
+}
+
 static __always_inline enum weir_drop resolve_backend(struct packet* pkt) {
   struct weir_service* service = &pkt->service;
   const bool in_cluster = from_cluster(pkt);
@@ -54,19 +61,14 @@ static __always_inline bool is_handed_over(const struct packet* pkt) {
  * what lies behind nat.dst. An enum weir_drop. */
 SHARED int resolve(struct packet* pkt) {
   if (!pkt) return WEIR_DROP_RACE;
-  const bool in_cluster = from_cluster(pkt);
-  bool found = has_ports(pkt) &&
-               service_find(&pkt->dst, pkt->dst_port, pkt->proto, false, in_cluster, &pkt->service);
-  if (!found) {
+  if (!has_ports(pkt) || !packet_service(pkt, false)) {
     const enum weir_drop bad = end_find(&pkt->dst, &pkt->to);
     if (bad || pkt->to.local) return bad;
     if (pkt->to.kind == WEIR_ROUTE_SERVICES)
       return service_has_other_ports(&pkt->dst) ? WEIR_DROP_SERVICE_NO_PORT
                                                 : WEIR_DROP_SERVICE_UNKNOWN;
     if (!has_ports(pkt) || !addresses_node(pkt)) return bad;
-    struct weir_addr any = addr_any(&pkt->dst);
-    found = service_find(&any, pkt->dst_port, pkt->proto, false, in_cluster, &pkt->service);
-    if (!found) {
+    if (!packet_service(pkt, true)) {
       pkt->service.id = 0;
       return bad;
     }
@@ -81,16 +83,19 @@ SHARED int resolve(struct packet* pkt) {
   return bad;
 }
 
-/* The opener speaks to a backend that its Service has let go. Not asked for TCP, which keeps it, as
- * with kube-proxy. */
-SHARED int backend_left(struct packet* pkt, struct weir_ct* ct) {
+/* The opener's datagrams belong elsewhere: the Service has let their backend go, or their address
+ * has become a Service's. Not asked for TCP, which stays, as with kube-proxy. */
+SHARED int target_moved(struct packet* pkt, struct weir_ct* ct) {
   if (!pkt || !ct) return 0;
   const __u32 flags = READ_ONCE(ct->flags);
-  if (!(flags & WEIR_CT_NAT) || !(flags & WEIR_CT_SERVICE)) return 0;
+  const bool service = (flags & WEIR_CT_NAT) && (flags & WEIR_CT_SERVICE);
+  if (!service && ((flags & WEIR_CT_NAT_REPLY) || !ct_from_opener(ct, pkt->from_hi))) return 0;
+  const __u8 out = pkt->from_hi ? ct->path[1].out : ct->path[0].out;
+  const bool found =
+      service_find(&pkt->dst, pkt->dst_port, pkt->proto, service || out == WEIR_OUT_HOST,
+                   from_cluster(pkt), &pkt->service);
+  if (!service || !found) return service || found;
   ct_nat(ct, flags, &pkt->nat);
-  const bool in_cluster = from_cluster(pkt);
-  if (!service_find(&pkt->dst, pkt->dst_port, pkt->proto, true, in_cluster, &pkt->service))
-    return 1;
   const __u32 set = pkt->dsr ? pkt->service.local_set : pkt->service.set;
   return !service_has_backend(set, &pkt->nat.dst, pkt->nat.dst_port);
 }

@@ -239,6 +239,54 @@ TEST_P(ServiceNode, TheHostReachesItsOwnNodePort) {
                           eth() / ip(cast().node, cast().node) / tcp(kNodePort, 40000, SYN | ACK)));
 }
 
+TEST_P(ServiceNode, UdpMovesToTheServiceThatItsAddressGets) {
+  const TestServices::Row row = {.vip = TestServices::any(GetParam()),
+                                 .port = kNodePort,
+                                 .proto = 17,
+                                 .backends = {{cast().pod_b, 8080}},
+                                 .flags = WEIR_SERVICE_EXTERNAL};
+  for (const bool from_pod : {true, false}) {
+    const auto request = [&] {
+      if (!from_pod) return loopback(cast().node, cast().node, udp(40001, kNodePort));
+      return bed().from_pod(kLinkA, eth() / ip(cast().pod_a, cast().node) / udp(40000, kNodePort));
+    };
+    for (int i = 0; i < 2; ++i) {  // once it has been a Service's, an entry may be left behind
+      EXPECT_EQ(Wire::parse(request().frame)->ip_dst, cast().node);
+      services().add(row);
+      const Outcome moved = request();
+      EXPECT_EQ(moved.verdict, kRedirect);
+      EXPECT_EQ(Wire::parse(moved.frame)->ip_dst, cast().pod_b);
+      services().remove(row);
+    }
+  }
+}
+
+TEST_P(ServiceNode, UdpToOutsideMovesToTheServiceThatItsAddressGets) {
+  const auto request = [this] {
+    return bed().from_pod(kLinkA, eth() / ip(cast().pod_a, cast().outside) / udp(40000, 53));
+  };
+  EXPECT_EQ(Wire::parse(request().frame)->ip_dst, cast().outside);
+  services().add({.vip = cast().outside,
+                  .port = 53,
+                  .proto = 17,
+                  .backends = {{cast().pod_b, 8080}},
+                  .flags = WEIR_SERVICE_EXTERNAL});
+  const Outcome moved = request();
+  EXPECT_EQ(Wire::parse(moved.frame)->ip_dst, cast().pod_b);
+  EXPECT_NE(moved.event(WEIR_EVENT_ENDED), nullptr);
+  EXPECT_EQ(bed().connections(), 2u);
+}
+
+TEST_P(ServiceNode, TcpStaysWhereItIsWhenItsAddressBecomesAServices) {
+  const auto request = [this](int flags) {
+    return bed().from_pod(kLinkA,
+                          eth() / ip(cast().pod_a, cast().node) / tcp(40000, kNodePort, flags));
+  };
+  request(SYN);
+  node_port({{cast().pod_b, 8080}});
+  EXPECT_EQ(Wire::parse(request(ACK).frame)->ip_dst, cast().node);
+}
+
 TEST_P(ServiceNode, TheHostReachesItselfThroughAService) {
   node_port({{cast().node, 9100}});
   const Outcome request = loopback(cast().node, cast().node, tcp(40000, kNodePort, SYN));
