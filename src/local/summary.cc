@@ -97,7 +97,13 @@ std::string complaints(const ClusterStatus& status) {
     if (!agent.ready) add("node " + agent.node, "agent does not answer", agent.problem);
   }
   for (const auto& pod : status.pods) {
-    if (!is_well(pod)) add("pod " + name_of(pod), pod.phase + ", not ready", pod.problem);
+    const std::string who = "pod " + name_of(pod);
+    if (!is_well(pod))
+      add(who, pod.phase + ", not ready", pod.problem);
+    else if (pod.terminating)
+      add(who, "still terminating", pod.problem);
+    else if (!pod.current)
+      add(who, "not yet as the manifests say", pod.problem);
   }
   return text;
 }
