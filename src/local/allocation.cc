@@ -153,6 +153,7 @@ class Allocator {
     auto& service = manifest.service;
     if (service.type == ServiceType::kExternalName) {
       service.families.clear();
+      manifest.family_policy.reset();
       return {};
     }
     const auto first = ranges_.cluster_ips.front().family();

@@ -203,6 +203,7 @@ TEST(Allocation, ChangesOfTypeGiveAndTakeBack) {
   wanted.service.type = ServiceType::kExternalName;
   const auto name = apply({wanted}, plain).services;
   EXPECT_TRUE(name[0].service.cluster_ips.empty());
+  EXPECT_EQ(name[0].family_policy, std::nullopt) << "a name may not have one";
 
   wanted.service.type = ServiceType::kNodePort;
   const auto again = only(wanted, name);
