@@ -27,8 +27,12 @@ libc = ctypes.CDLL(None, use_errno=True)
 
 
 def run(*command, check=True, **options):
-    return subprocess.run([str(word) for word in command], check=check, text=True,
-                          capture_output=True, stdin=subprocess.DEVNULL, **options)
+    try:
+        return subprocess.run([str(word) for word in command], check=check, text=True,
+                              capture_output=True, stdin=subprocess.DEVNULL, **options)
+    except subprocess.CalledProcessError as error:
+        error.add_note(error.stderr)
+        raise
 
 
 def die_with_parent():

@@ -5,17 +5,16 @@ This bound is a semantic that is asked for, not a matter of speed."""
 
 import contextlib
 import json
-import os
 import sys
-import tempfile
 import time
 from pathlib import Path
 
+import lib_cells
 import lib_lab
 import lib_local
 import lib_net
 import lib_services
-from lib_lab import BIN, claim, equal
+from lib_lab import claim, equal
 from lib_net import wait_for
 from lib_services import FAMILY, socket, who
 
@@ -70,20 +69,13 @@ class PodCgroup(lib_net.Cgroup):
 
 
 class Bench:
-    def __init__(self, hooks, folder):
-        self.bed = bed = lib_local.Bed(f"hostport-{'h' if hooks else 'p'}")
-        agent = Path(folder) / f"agent-{hooks}"
-        agent.write_text(f'#!/bin/sh\nexec {BIN}/weir-agent "$@" --socket-services '
-                         f'{str(hooks).lower()}\n')
-        agent.chmod(0o755)
-        bed.up("apiVersion: v1\nkind: Namespace\nmetadata: {name: lab}\n", "--dns", "none",
-               "--agent", agent)
-        self.node = {6 if ":" in one["address"] else 4: one["address"] for one in
-                     bed.object("Node", "_", "n0")["status"]["addresses"]}
+    def __init__(self, hooks):
+        self.bed = bed = lib_cells.Cluster("vxlan", hooks, lib_cells.NAMESPACE, "--dns", "none")
+        self.node = bed.nodes["n0"]
         bed.apply(pod("host", "host", 7000, True) + self.door("old"), "--wait", 60)
         record = json.loads((bed.folder / "pods/lab/host/record.json").read_text())
         self.text = lib_services.HOOKS[hooks]
-        outside = Client(f"/run/netns/weir-{bed.name}-net")
+        outside = Client(bed.outside)
         on_node = Client(f"/run/netns/weir-{bed.name}-n0", PodCgroup(record["init"]["pid"]))
         self.ways = [(f"IPv{family} from {name}", client, family, self.node[family])
                      for name, client in (("outside", outside), ("the node", on_node))
@@ -163,12 +155,11 @@ def bound(bench):
 
 def main():
     lib_lab.begin()
-    with tempfile.TemporaryDirectory(dir=os.environ.get("WEIR_TMP")) as folder:
-        for hooks in (True, False):
-            bench = Bench(hooks, folder)
-            takes_over(bench)
-            bound(bench)
-            bench.bed.down()
+    for hooks in (True, False):
+        bench = Bench(hooks)
+        takes_over(bench)
+        bound(bench)
+        bench.bed.down()
     lib_lab.finish(CLAIMS)
 
 
