@@ -143,5 +143,3 @@ def refuses(cluster, clients, to, port, how="refused"):
         answers = cluster.ask(client, question("tcp", to, port, patience=patience),
                               question("udp-connected", to, port, patience=patience))
         equal([answer.get("error") for answer in answers], [how, how], client)
-
-
