@@ -32,7 +32,7 @@ static __always_inline bool quoted_parse(struct __sk_buff* skb, const struct pac
   __be16 ports[4];
   if (bpf_skb_load_bytes(skb, q->l4_offset, ports, sizeof(ports))) return false;
   const bool echo = is_icmp(q->proto);
-  const bool has_ports = q->proto == IPPROTO_TCP || q->proto == IPPROTO_UDP;
+  const bool has_ports = proto_has_ports(q->proto);
   q->src_port = echo ? ports[2] : has_ports ? ports[0] : 0;
   q->dst_port = echo ? ports[2] : has_ports ? ports[1] : 0;
   return true;

@@ -115,6 +115,10 @@ static __always_inline struct packet* packet_get(void) {
   return bpf_map_lookup_elem(&weir_packet, &zero);
 }
 
+static __always_inline bool proto_has_ports(__u8 proto) {
+  return proto == IPPROTO_TCP || proto == IPPROTO_UDP || proto == IPPROTO_SCTP;
+}
+
 static __always_inline bool has_ports(const struct packet* pkt) {
-  return pkt->proto == IPPROTO_TCP || pkt->proto == IPPROTO_UDP || pkt->proto == IPPROTO_SCTP;
+  return proto_has_ports(pkt->proto);
 }

@@ -49,6 +49,34 @@ TEST_P(ServiceSctp, PaddingBehindThePacketDoesNotCount) {
                                     sctp(40000, 7777) / payload(4))));
 }
 
+TEST_P(ServiceSctp, ErrorsAreTranslatedBothWays) {
+  bed().from_pod(kLinkA, eth() / ip(cast().pod_a, cast().vip) / sctp(40000, 80) / payload(20));
+  const Packet seen = eth() / ip(cast().pod_a, cast().pod_b) / sctp(40000, 7777) / payload(20);
+  auto wire = Wire::parse(bed()
+                              .from_pod(kLinkB, eth() / ip(cast().pod_b, cast().pod_a) /
+                                                    port_unreachable(GetParam()) / quote(seen))
+                              .frame);
+  ASSERT_TRUE(wire);
+  EXPECT_EQ(wire->ip_src, cast().vip);
+  EXPECT_TRUE(wire->l4_checksum_ok);
+  auto inner = wire->parse_quote();
+  ASSERT_TRUE(inner);
+  EXPECT_EQ(inner->ip_dst, cast().vip);
+
+  bed().from_pod(kLinkB, eth() / ip(cast().pod_b, cast().pod_a) / sctp(7777, 40000) / payload(20));
+  const Packet got = eth() / ip(cast().vip, cast().pod_a) / sctp(80, 40000) / payload(20);
+  wire = Wire::parse(bed()
+                         .from_pod(kLinkA, eth() / ip(cast().pod_a, cast().vip) /
+                                               port_unreachable(GetParam()) / quote(got))
+                         .frame);
+  ASSERT_TRUE(wire);
+  EXPECT_EQ(wire->ip_dst, cast().pod_b);
+  EXPECT_TRUE(wire->l4_checksum_ok);
+  inner = wire->parse_quote();
+  ASSERT_TRUE(inner);
+  EXPECT_EQ(inner->ip_src, cast().pod_b);
+}
+
 TEST_P(ServiceSctp, ItLeavesTheClusterWithTheNodesAddress) {
   const Outcome out = bed().from_pod(
       kLinkA, eth() / ip(cast().pod_a, cast().outside) / sctp(62000, 80) / payload(20));
