@@ -28,6 +28,7 @@ struct ServiceTables::Impl {
   void remove_unclaimed(Applied& applied);
   void erase_strays(Applied& applied);
   void say_ringless(Applied& applied);
+  bool is_ringless(const Port& port) const;
   std::string ringless_text(const Port& port) const;
 
   std::uint32_t ring_capacity;
@@ -197,6 +198,11 @@ void ServiceTables::Impl::erase_strays(Applied& applied) {
 
 // --- what there is to say ------------------------------------------------------------------------
 
+bool ServiceTables::Impl::is_ringless(const Port& port) const {
+  const auto& ringless = state.sets.ringless();
+  return ringless.contains(port.sets[0]) || ringless.contains(port.sets[1]);
+}
+
 std::string ServiceTables::Impl::ringless_text(const Port& port) const {
   return fmt::format(
       "{}: clients outside get backends at random: none of the {} rings is left, or it has more "
@@ -222,12 +228,9 @@ std::vector<std::string> ServiceTables::complaints() const {
   for (const auto& [key, waiting] : impl_->state.waiting) {
     if (!waiting.text.empty()) out.push_back(waiting.text);
   }
-  const auto& ringless = impl_->state.sets.ringless();
-  if (!ringless.empty()) {
+  if (!impl_->state.sets.ringless().empty()) {
     impl_->state.ports.for_each([&](const Port& port) {
-      if (ringless.contains(port.sets[0]) || ringless.contains(port.sets[1])) {
-        out.push_back(impl_->ringless_text(port));
-      }
+      if (impl_->is_ringless(port)) out.push_back(impl_->ringless_text(port));
     });
   }
   std::ranges::sort(out);
@@ -236,7 +239,9 @@ std::vector<std::string> ServiceTables::complaints() const {
 
 std::string ServiceTables::complaint(const ServicePortKey& key) const {
   const auto found = impl_->state.waiting.find(key);
-  return found == impl_->state.waiting.end() ? std::string() : found->second.text;
+  if (found != impl_->state.waiting.end()) return found->second.text;
+  const Port* port = std::as_const(impl_->state.ports).find(key);
+  return port != nullptr && impl_->is_ringless(*port) ? impl_->ringless_text(*port) : std::string();
 }
 
 ServiceTables::Use ServiceTables::use() const {

@@ -572,6 +572,8 @@ TEST_F(Rings, WhenNoneIsLeftItIsSaidOnceAndMendedLater) {
   EXPECT_THAT(applied.refused, ElementsAre(testing::AllOf(HasSubstr("shop/more:http/TCP/IPv4"),
                                                           HasSubstr("--ring-max"))));
   EXPECT_EQ(tables_->complaints(), applied.refused);
+  EXPECT_EQ(tables_->complaint(port_key("more")), applied.refused.front());
+  EXPECT_EQ(tables_->complaint(port_key("s2")), "");
   expect_as_desired();
   EXPECT_THAT(put("more", ringed(5, 131)).refused, IsEmpty());
   remove("s2");
