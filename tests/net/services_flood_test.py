@@ -3,7 +3,6 @@
 goes on, the rest is dropped with a reason and a name, and afterwards all is as before."""
 
 import contextlib
-import itertools
 import socket
 import time
 
