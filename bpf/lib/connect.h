@@ -130,11 +130,22 @@ SHARED int connect_paths(struct __sk_buff* skb, struct packet* pkt, struct weir_
   return pkt->hand_over ? WEIR_DROP_NONE : path_back(skb, pkt, &paths->back);
 }
 
+/* The pod or node that this TCP connection was opened to is gone. Who has its address by now never
+ * heard of it; who had it cannot say so. */
+static __always_inline bool target_is_gone(const struct packet* pkt, const struct weir_ct* ct) {
+  if (!ct || pkt->proto != IPPROTO_TCP || !ct_from_opener(ct, pkt->from_hi)) return false;
+  struct weir_addr target = pkt->nat.dst;
+  if (pkt->hand_over) target = pkt->from_hi ? ct->path[1].next_hop : ct->path[0].next_hop;
+  const __u64* since = bpf_map_lookup_elem(&weir_gone, &target);
+  return since && *since > READ_ONCE(ct->created_ns);
+}
+
 /* The source is believed, the destination found, and both ways are known. */
 static __always_inline enum weir_drop connect_decide(struct __sk_buff* skb, struct packet* pkt,
                                                      struct weir_ct* ct) {
   enum weir_drop bad = source_check_hook(skb, pkt);
   if (!bad) bad = connect_target(pkt, ct);
+  if (!bad && target_is_gone(pkt, ct)) bad = WEIR_DROP_POD_UNKNOWN;
   return bad ? bad : connect_paths(skb, pkt, ct);
 }
 

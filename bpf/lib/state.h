@@ -32,6 +32,15 @@ struct {
   __type(value, struct weir_route);
 } weir_route SEC(".maps");
 
+/* Address -> CLOCK_MONOTONIC ns when its pod or node was gone: TCP that was opened before is over.
+ * Written by the agent; the oldest make room. */
+struct {
+  __uint(type, BPF_MAP_TYPE_LRU_HASH);
+  __uint(max_entries, 4096);
+  __type(key, struct weir_addr);
+  __type(value, __u64);
+} weir_gone SEC(".maps");
+
 /* ifindex -> link by which packets leave. Written and deleted by the agent. */
 struct {
   __uint(type, BPF_MAP_TYPE_HASH);

@@ -191,10 +191,11 @@ Result<void> Agent::realize() {
   return {};
 }
 
-// Of this node's sockets, whose owners would never hear of it.
+// A dead node answers nobody, and the owners of this node's sockets would never hear of it.
 void Agent::end_connections_to_gone() {
   auto gone = gone_pods_.take();
   if (gone.empty() || !restored_) return;
+  if (auto marked = plane_->mark_gone(gone); !marked) spdlog::error("{}", marked.error().text());
   std::map<std::uint64_t, std::string> paths = {{config_.netns_cookie, "/proc/self/ns/net"}};
   for (const auto& [handle, endpoint] : store_.snapshot().endpoints) {
     paths.emplace(endpoint.netns_cookie, endpoint.netns);

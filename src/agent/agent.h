@@ -114,7 +114,7 @@ class Agent final : public Sink, public EndpointSink, public api::Backend {
   std::unique_ptr<Dataplane> plane_;
   Store store_;
   Names names_{store_};
-  GonePods gone_pods_{store_, names_};
+  GonePods gone_pods_{store_, names_, options_.node};
   FlowRecorder flows_;
   std::unique_ptr<DirectorySource> source_;
   bool synced_ = false;

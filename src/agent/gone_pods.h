@@ -1,6 +1,7 @@
 #pragma once
 
 #include <set>
+#include <string>
 #include <vector>
 
 #include "base/address.h"
@@ -9,11 +10,12 @@
 
 namespace weir {
 
-// Addresses that pods had and nobody has any more. Used from the thread of the store.
+// Addresses that pods and other nodes had and nobody has any more; a pod is gone with its node.
+// Used from the thread of the store.
 class GonePods {
  public:
-  // Listens to the store from now on; all live until the end.
-  GonePods(Store& store, const Names& names);
+  // Listens to the store from now on; all live until the end. node: this one.
+  GonePods(Store& store, const Names& names, const std::string& node);
 
   // Those since the last call.
   std::vector<Address> take();
@@ -21,11 +23,17 @@ class GonePods {
  private:
   template <typename Row>
   void change(const Row&) {}
+  void change(const RowChange<Node>& row);
   void change(const RowChange<Pod>& row);
   void change(const RowChange<Endpoint>& row);
 
+  bool is_gone(const Address& address) const;
+
+  const Store& store_;
   const Names& names_;
-  std::set<Address> left_;  // by a pod; another may have it
+  const std::string& node_;
+  std::set<Address> left_;  // by a pod or node; another may have it
+  std::set<std::string> left_nodes_;
 };
 
 }  // namespace weir

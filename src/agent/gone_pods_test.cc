@@ -21,7 +21,8 @@ class GonePodsTest : public testing::Test {
  protected:
   Store store_;
   Names names_{store_};
-  GonePods gone_{store_, names_};
+  const std::string here_ = "n0";
+  GonePods gone_{store_, names_, here_};
 };
 
 TEST_F(GonePodsTest, ADeletedPodIsGoneOnce) {
@@ -62,6 +63,41 @@ TEST_F(GonePodsTest, APodOfThisNodeIsGoneWhenItsSandboxIs) {
   EXPECT_THAT(gone_.take(), IsEmpty());
   store_.erase_endpoint(1);
   EXPECT_THAT(gone_.take(), ElementsAre(*Address::parse("10.244.0.3")));
+}
+
+TEST_F(GonePodsTest, APodIsGoneWithItsNodeOnce) {
+  Node node{.name = "n1", .addresses = {*Address::parse("172.30.0.11")}, .pod_cidrs = {}};
+  store_.upsert(Object(node));
+  Pod cart = pod("cart", "10.244.1.3");
+  cart.node = "n1";
+  store_.upsert(Object(cart));
+  store_.erase(Kind::kNode, {"", "n1"});
+  EXPECT_THAT(gone_.take(),
+              ElementsAre(*Address::parse("10.244.1.3"), *Address::parse("172.30.0.11")));
+  store_.erase(Kind::kPod, {"shop", "cart"});
+  EXPECT_THAT(gone_.take(), ElementsAre(*Address::parse("10.244.1.3")));
+}
+
+TEST_F(GonePodsTest, ANodeThatIsMadeAgainAtOnceKeepsItsPods) {
+  Node node{.name = "n1", .addresses = {*Address::parse("172.30.0.11")}, .pod_cidrs = {}};
+  store_.upsert(Object(node));
+  Pod cart = pod("cart", "10.244.1.3");
+  cart.node = "n1";
+  store_.upsert(Object(cart));
+  store_.erase(Kind::kNode, {"", "n1"});
+  store_.upsert(Object(node));
+  EXPECT_THAT(gone_.take(), IsEmpty());
+}
+
+TEST_F(GonePodsTest, ThisNodesPodsOutliveItsObject) {
+  store_.upsert(Object(Node{.name = "n0", .addresses = {}, .pod_cidrs = {}}));
+  Pod cart = pod("cart", "10.244.0.3");
+  cart.node = "n0";
+  store_.upsert(Object(cart));
+  store_.erase(Kind::kNode, {"", "n0"});
+  cart.ready = true;
+  store_.upsert(Object(cart));
+  EXPECT_THAT(gone_.take(), IsEmpty());
 }
 
 TEST_F(GonePodsTest, HostNetworkPodsLeaveTheNodesAddress) {

@@ -5,6 +5,7 @@
 
 #include <atomic>
 #include <cerrno>
+#include <chrono>
 #include <cstring>
 
 #include "sys/netns.h"
@@ -102,6 +103,20 @@ Result<void> Dataplane::apply_netns(const Entries& entries) {
   for (const auto& [cookie, netns] : entries.netns) rows[cookie] = netns;
   bool changed = false;
   return netns_.apply(rows, 0, &changed);
+}
+
+// The programs compare with bpf_ktime_get_ns(): the same clock.
+Result<void> Dataplane::mark_gone(const std::vector<Address>& gone) {
+  const auto now = std::chrono::steady_clock::now().time_since_epoch();
+  const std::uint64_t since = std::chrono::nanoseconds(now).count();
+  for (const Address& address : gone) {
+    const weir_addr key = to_abi(address);
+    if (bpf_map_update_elem(maps_.gone.get(), &key, &since, BPF_ANY) != 0) {
+      return errno_error(errno, "map weir_gone");
+    }
+  }
+  state_.bump_epoch();
+  return {};
 }
 
 Result<void> Dataplane::attach_sockets(const std::string& cgroup) {

@@ -121,6 +121,8 @@ class Dataplane {
     return run_sweep(programs_, maps_, limits, on_ended);
   }
 
+  // TCP connections that were opened to these addresses are over: who goes on with one is told.
+  Result<void> mark_gone(const std::vector<Address>& gone);
   // Connections that were translated at the socket to pods which are gone. May run on another
   // thread.
   Result<std::uint64_t> end_connections(const std::vector<Address>& gone, const NetnsOf& netns_of) {

@@ -267,7 +267,7 @@ Result<Maps> open_maps(const PinPaths& paths, const Settings& settings) {
       {&maps.ct, "weir_ct"},           {&maps.events, "weir_events"},
       {&maps.lost, "weir_lost"},       {&maps.metrics, "weir_metrics"},
       {&maps.sweep, "weir_sweep"},     {&maps.capture_filter, "weir_capture_f"},
-      {&maps.capture, "weir_capture"},
+      {&maps.capture, "weir_capture"}, {&maps.gone, "weir_gone"},
   };
   if (settings.services != 0) {
     pins.insert(pins.end(), {{&maps.service, "weir_service"},

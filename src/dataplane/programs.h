@@ -36,6 +36,7 @@ struct Maps {
   Fd state, endpoint, route, device, ct, events, lost, metrics, capture_filter, capture, sweep;
   // Only with Settings::services.
   Fd service, set, backend, ring, ring_slot, srcrange;
+  Fd gone;
   Fd netns, sock_tcp, sock_gone;  // none while Settings::has_sockets() is off
 };
 

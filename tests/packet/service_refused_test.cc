@@ -179,6 +179,48 @@ TEST_P(ServiceRefused, TcpToABackendThatIsGoneIsReset) {
   expect_reset(out, cast().vip, cast().pod_a, kMacA);
 }
 
+TEST_P(ServiceRefused, TcpToABackendWhoseNodeIsGoneIsReset) {
+  cluster_ip(0, 6, {{cast().pod_r, 8080}});
+  ask(cast().vip, tcp(40000, 80, SYN));
+  ask(cast().vip, udp(40000, 80));
+  ASSERT_TRUE(bed().plane().mark_gone({cast().pod_r}));
+  const Outcome out = ask(cast().vip, tcp(40000, 80, ACK));
+  EXPECT_EQ(out.reason(), WEIR_DROP_BACKEND_GONE);
+  expect_reset(out, cast().vip, cast().pod_a, kMacA);
+  EXPECT_EQ(ask(cast().vip, tcp(40001, 80, SYN)).verdict, kRedirect) << "to who has it now";
+  bed().plane().routes_changed();
+  EXPECT_EQ(ask(cast().vip, tcp(40001, 80, ACK)).verdict, kRedirect);
+}
+
+TEST_P(ServiceRefused, ClientsOutsideAreToldOfANodeThatIsGone) {
+  for (const bool dsr : {false, true}) {
+    const std::uint16_t port = dsr ? 30081 : 30080;
+    services().add({.vip = TestServices::any(GetParam()),
+                    .port = port,
+                    .backends = {{cast().pod_r, 8080}},
+                    .flags = WEIR_SERVICE_EXTERNAL | (dsr ? WEIR_SERVICE_DSR : 0U)});
+    const auto knock = [&](int flags) {
+      return bed().from_nic(eth(kMacLink, kMacOther) / ip(cast().outside, cast().node) /
+                            tcp(40000, port, flags));
+    };
+    EXPECT_EQ(knock(SYN).events.at(0).out, WEIR_OUT_TUNNEL);
+    ASSERT_TRUE(bed().plane().mark_gone({cast().pod_r, cast().node_r}));
+    const Outcome out = knock(ACK);
+    EXPECT_EQ(out.reason(), dsr ? WEIR_DROP_POD_UNKNOWN : WEIR_DROP_BACKEND_GONE);
+    expect_reset(out, cast().node, cast().outside, kMacOther);
+  }
+}
+
+TEST_P(ServiceRefused, ConnectionsThatTheOtherSideHasOpenedGoOn) {
+  bed().from_tunnel(cast().node_r, eth() / ip(cast().pod_r, cast().pod_a) / tcp(40000, 8080, SYN));
+  ASSERT_TRUE(bed().plane().mark_gone({cast().pod_r}));
+  EXPECT_EQ(bed()
+                .from_pod(kLinkA, eth() / ip(cast().pod_a, cast().pod_r) / tcp(8080, 40000, ACK))
+                .verdict,
+            kRedirect)
+      << "it may have the address since, and its Pod object may be late";
+}
+
 // The socket hooks have translated: the packet path sees pod addresses only.
 TEST_P(ServiceRefused, TcpToAPodThatIsGoneIsReset) {
   bed().from_pod(kLinkA, eth() / ip(cast().pod_a, cast().pod_b) / tcp(40000, 8080, SYN));
