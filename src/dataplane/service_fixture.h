@@ -48,7 +48,10 @@ class FakeKernel : public ServiceRows {
             .maglev_slots = sizes_.maglev_slots,
             .row_capacity = sizes_.rows,
             .range_capacity = sizes_.ranges,
-            .reach = {}};
+            .reach = [this](const void* from, std::size_t) {
+              reached_.insert(from);
+              return Result<void>();
+            }};
   }
   std::uint64_t now_ms = 5000;
   ServiceTables::Clock clock() {
@@ -56,6 +59,7 @@ class FakeKernel : public ServiceRows {
   }
   // A starting agent.
   std::unique_ptr<ServiceTables> agent() {
+    reached_.clear();
     auto out = std::make_unique<ServiceTables>(memory(), *this, clock());
     if (!out->adopt()) throw std::runtime_error("adopt");
     return out;
@@ -135,6 +139,10 @@ class FakeKernel : public ServiceRows {
     }
     return out;
   }
+  // Has the agent made the set's ring accessible to itself?
+  bool has_reached_ring(std::uint32_t set) {
+    return reached_.contains(memory().ring_slots + ring(set).offset);
+  }
   weir_backend* backends() { return reinterpret_cast<weir_backend*>(backends_.data()); }
 
  private:
@@ -182,6 +190,7 @@ class FakeKernel : public ServiceRows {
   FakeSizes sizes_;
   std::vector<std::uint64_t> sets_, rings_, backends_, slots_;
   std::mutex mutex_;
+  std::set<const void*> reached_;
   std::map<weir_service_key, weir_service, Less> rows_;
   std::set<weir_srcrange_key, Less> ranges_;
   std::mt19937 random_{11};

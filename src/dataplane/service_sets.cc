@@ -72,7 +72,7 @@ void ServiceSets::adopt_ring(std::uint32_t set) {
   adopted_rings_.resize(std::size_t{arrays_.memory().ring_capacity} + 1);
   const bool sound = ring.set == set && ring.offset % arrays_.ring_words() == 0 &&
                      number < arrays_.memory().ring_capacity && !adopted_rings_[number + 1];
-  if (!sound) return leave_ring(set);
+  if (!sound || !arrays_.reach_ring(static_cast<std::uint32_t>(number))) return leave_ring(set);
   adopted_rings_[number + 1] = true;
   rings_[set] = static_cast<std::uint32_t>(number);
 }

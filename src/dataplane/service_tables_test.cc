@@ -596,6 +596,12 @@ TEST_F(Rings, AreAdopted) {
   for (std::uint32_t i = 1; i <= 3; ++i) expect_ring(i, true);
 }
 
+TEST_F(Rings, AdoptedOnesAreMappedBeforeTheyAreWritten) {
+  put("a", ringed(1, 200));
+  restart();
+  EXPECT_TRUE(kernel_->has_reached_ring(row(1).set));
+}
+
 TEST_F(Rings, MoveWithTheirSets) {
   start({.backends = 601});
   put("a", ringed(1, 140));
