@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <boost/asio/post.hpp>
 #include <cstdio>
 #include <cstring>
@@ -34,6 +35,16 @@ constexpr auto kFirstList = 30s;
 
 // A descriptor of our own for the loop: asio closes what it is given.
 int duplicate(int fd) { return dup(fd); }
+
+// Packets that found no room in the connection table.
+std::uint64_t refused_connections(const std::array<weir_metric, WEIR_METRICS>& metrics) {
+  std::uint64_t sum = 0;
+  for (std::uint32_t hook = 0; hook < WEIR_HOOKS; ++hook) {
+    const std::uint32_t full = std::uint32_t{WEIR_OUTCOME_DROP} + std::uint32_t{WEIR_DROP_CT_FULL};
+    sum += metrics[WEIR_METRIC_INDEX(hook, full)].packets;
+  }
+  return sum;
+}
 
 // Their tables are kept by ServiceFlow, at the cost of what changes.
 bool is_of_services(const Change& change) {
@@ -430,11 +441,8 @@ void Agent::on_event(std::span<const std::byte> event) {
   flows_.on_event(event);
   if (event.size() != sizeof(weir_event)) return;
   const auto* head = reinterpret_cast<const weir_event*>(event.data());
-  if (head->type == WEIR_EVENT_DROP && head->reason == WEIR_DROP_CT_FULL && !table_full_) {
-    table_full_ = true;
-    spdlog::warn("the connection table is full: sweeping with short limits");
-    sweep_soon(0ms);
-  }
+  const bool full = head->type == WEIR_EVENT_DROP && head->reason == WEIR_DROP_CT_FULL;
+  if (full && !hurrying_) sweep_soon(0ms);
 }
 
 // Asleep until the kernel wakes us.
@@ -467,8 +475,14 @@ void Agent::sweep_soon(std::chrono::milliseconds delay) {
   });
 }
 
+// A full table is known by its drops: they are counted also when events are off or lost.
 void Agent::sweep_once() {
-  const bool hurried = std::exchange(table_full_, false);
+  const std::uint64_t refused = refused_connections(plane_->metrics());
+  const bool hurried = std::exchange(refused_, refused) != refused;
+  if (hurried && !hurrying_) {
+    spdlog::warn("the connection table is full: sweeping with short limits; raise --ct-max");
+  }
+  hurrying_ = hurried;
   const bool busy = connections_ > options_.settings.ct_max / 4;
   const weir_sweep& limits = hurried ? kHurriedLimits : busy ? kBusyLimits : kIdleLimits;
   boost::asio::post(sweeper_, [this, hurried, limits] {
@@ -481,11 +495,11 @@ void Agent::sweep_once() {
     auto done = plane_->sweep(limits, keep);
     if (done && hurried) done = plane_->sweep(kHurriedLimits, keep);  // the second pass deletes
     const std::uint64_t left = plane_->count_connections();
-    boost::asio::post(loop_, [this, ended, left, done, hurried] {
+    boost::asio::post(loop_, [this, ended, left, done] {
       if (!done) spdlog::error("{}", done.error().text());
       for (const weir_event& event : *ended) flows_.on_event(std::as_bytes(std::span(&event, 1)));
       connections_ = left;
-      sweep_soon(hurried ? kSweepHurried : kSweepEvery);
+      sweep_soon(hurrying_ ? kSweepHurried : kSweepEvery);
     });
   });
 }
@@ -510,6 +524,7 @@ Result<void> Agent::serve() {
   watch_source();
   watch_network();
   watch_events();
+  refused_ = refused_connections(plane_->metrics());
   sweep_soon(0ms);  // counts the connections that were adopted
   collect_dead_soon();
   WEIR_ASSIGN(api_, api::Server::listen(loop_, options_.run_dir + "/agent.sock", *this));

@@ -146,7 +146,8 @@ class Agent final : public Sink, public EndpointSink, public api::Backend {
   bool realize_pending_ = false;
   bool routes_pending_ = false;
   bool xdp_pending_ = false;
-  bool table_full_ = false;
+  bool hurrying_ = false;      // the last sweep found that the connection table had been full
+  std::uint64_t refused_ = 0;  // packets that found no room in it, until then
   std::uint64_t connections_ = 0;
   std::vector<std::string> warnings_;  // of the start
   std::vector<std::string> realize_errors_;
