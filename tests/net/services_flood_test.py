@@ -14,7 +14,7 @@ from lib_net import FAMILY, wait_for
 from lib_services import Servers, answers, both, name_of, service, tcp, vip
 from lib_traffic import spawn
 
-CLAIMS = 2 * (2 * 4 + 4)
+CLAIMS = 2 * (2 * 4 + 4) + 1
 NODE_PORT, QUIET_PORT = 30080, 30081
 TABLE = 4096
 FLOOD, FIRST_PORT = 20_000, 20_000
@@ -23,8 +23,8 @@ STEADY, INTERVAL = 4_000, 0.002
 
 
 class Bench:
-    def __init__(self, hooks):
-        self.lab = lab = lib_services.lab(hooks, ("--ct-max", TABLE))
+    def __init__(self, hooks, *setting):
+        self.lab = lab = lib_services.lab(hooks, ("--ct-max", TABLE, *setting))
         self.text = lib_services.HOOKS[hooks]
         self.client, self.flooder, self.backend = (lab.pod(node, name) for node, name in (
             (lab.a, "client"), (lab.a, "flooder"), (lab.b, "b1")))
@@ -138,12 +138,28 @@ def play(bench):
             wait_for(lambda n=node: adds_up(n), f"the sums of {node.node}")
 
 
+def without_events():
+    """A table that forgets what is unanswered after 30 s would be full for longer."""
+    bench = Bench(False, "--flow-events", "false")
+    with claim("without flow events: a full table is noticed, told of, and has room again"):
+        _, control = flood(bench.flooder, 4, (vip(4, 2), 80), FLOOD)
+        while_it_goes_on(control, bench.echo)
+        assert bench.lab.a.drops("from_pod", "CT_FULL"), "the table was never full"
+        begun = time.monotonic()
+        opens(bench)
+        wait_for(lambda: len(bench.lab.a.map("weir_ct")) < TABLE // 2, "room")
+        assert time.monotonic() - begun < 15, time.monotonic() - begun
+        assert "raise --ct-max" in bench.lab.a.log.read_text()
+    bench.end()
+
+
 def main():
     lib_lab.begin()
     for hooks in (True, False):
         bench = Bench(hooks)
         play(bench)
         bench.end()
+    without_events()
     lib_lab.finish(CLAIMS)
 
 

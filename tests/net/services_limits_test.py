@@ -11,7 +11,7 @@ from lib_lab import claim, equal
 from lib_net import FAMILY, wait_for
 from lib_services import Caller, Servers, answers, both, delete, service, told, vip, who
 
-CLAIMS = 2 * (3 * 5 + 2 + 2)
+CLAIMS = 2 * (3 * 5 + 3 + 2)
 NODE_PORT = 30080
 NUMBERS = range(1, 7)
 BALANCER = {4: "198.51.100.", 6: "2001:db8:100::"}
@@ -127,6 +127,14 @@ def rings(hooks):
         for family, node in itertools.product(FAMILY, lab.nodes):
             equal({who(lab.net, family, node.address[family], NODE_PORT) for _ in range(24)},
                   bench.names, f"IPv{family} at {node.node}")
+    with bench.claim("an agent that is killed and started goes on with the ring that is there"):
+        lab.a.stop(signal.SIGKILL)
+        lab.a.start()
+        wait_for(lambda: bench.notes(1) and bench.is_served(1), "s1")
+        service(lab, "s1", 1, bench.backends[:1], both(nodePort=NODE_PORT), type="NodePort")
+        wait_for(lambda: not bench.notes(1), "no need of a ring")
+        service(lab, "s1", 1, bench.backends, both(nodePort=NODE_PORT), type="NodePort")
+        wait_for(lambda: bench.notes(1) and bench.is_served(1), "s1")
     bench.end()
 
 
