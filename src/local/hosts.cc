@@ -54,16 +54,19 @@ std::string render_hosts(const Pod& self) {
 std::string render_hosts(const Pod& self, const std::vector<Pod>& pods,
                          const std::vector<Service>& services) {
   std::string text(kHead);
-  const auto add = [&text](const Pod& pod, const std::string& names) {
-    for (const auto& address : pod.addresses) {
+  const auto add = [&text](const std::vector<Address>& addresses, const std::string& names) {
+    for (const auto& address : addresses) {
       fmt::format_to(std::back_inserter(text), "{}\t{}\n", address.to_string(), names);
     }
   };
   for (const auto& pod : pods) {
-    if (!pod.finished()) add(pod, pod_names(self, pod));
+    if (!pod.finished()) add(pod.addresses, pod_names(self, pod));
   }
   for (const auto& service : services) {
-    for (const auto* pod : backends(self, pods, service)) add(*pod, service_names(self, service));
+    const std::string names = service_names(self, service);
+    add(service.cluster_ips, names);
+    if (!service.headless) continue;
+    for (const auto* pod : backends(self, pods, service)) add(pod->addresses, names);
   }
   return text;
 }

@@ -25,6 +25,14 @@ Service cart() {
   service.namespace_ = "shop";
   service.name = "cart";
   service.selector = {{"app", "cart"}};
+  service.cluster_ips = {*Address::parse("10.96.0.7"), *Address::parse("fd00:96::7")};
+  return service;
+}
+
+Service headless_cart() {
+  Service service = cart();
+  service.headless = true;
+  service.cluster_ips.clear();
   return service;
 }
 
@@ -38,24 +46,26 @@ TEST(Hosts, NamePodsAndServices) {
   EXPECT_TRUE(has(text, "127.0.0.1\tlocalhost")) << text;
   EXPECT_TRUE(has(text, "10.244.0.2\tfront front.shop")) << text;
   EXPECT_TRUE(has(text, "fd00::5\ta.other")) << text;
-  EXPECT_TRUE(has(text, "10.244.0.2\tcart cart.shop cart.shop.svc cart.shop.svc.cluster.local"))
-      << text;
+  const std::string names = "\tcart cart.shop cart.shop.svc cart.shop.svc.cluster.local";
+  EXPECT_TRUE(has(text, "10.96.0.7" + names)) << text;
+  EXPECT_TRUE(has(text, "fd00:96::7" + names)) << text;
+  EXPECT_FALSE(has(text, "10.244.0.2" + names)) << text;
 }
 
 TEST(Hosts, ShortNamesAreForTheOwnNamespace) {
   const auto backend = pod("shop", "cart-1", "10.244.0.3");
-  const auto text = render_hosts(pod("other", "x", "10.244.0.9"), {backend}, {cart()});
+  const auto text = render_hosts(pod("other", "x", "10.244.0.9"), {backend}, {headless_cart()});
   EXPECT_TRUE(has(text, "10.244.0.3\tcart-1.shop")) << text;
   EXPECT_TRUE(has(text, "10.244.0.3\tcart.shop cart.shop.svc cart.shop.svc.cluster.local")) << text;
 }
 
-TEST(Hosts, ServicesHaveReadyPodsOnly) {
+TEST(Hosts, HeadlessServicesHaveReadyPodsOnly) {
   const auto self = pod("shop", "front", "10.244.0.2", false);
   auto leaving = pod("shop", "leaving", "10.244.0.4");
   leaving.terminating = true;
   auto done = pod("shop", "done", "10.244.0.5");
   done.phase = PodPhase::kSucceeded;
-  const auto text = render_hosts(self, {self, leaving, done}, {cart()});
+  const auto text = render_hosts(self, {self, leaving, done}, {headless_cart()});
   EXPECT_EQ(text.find("cart"), std::string::npos) << text;
   EXPECT_EQ(text.find("10.244.0.5"), std::string::npos) << text;
 }

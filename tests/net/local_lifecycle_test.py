@@ -262,7 +262,9 @@ def is_a_pod():
         for name, pod in pods("web-").items():
             for address in pod["addresses"]:
                 assert f"{address}\t{name} {name}.life" in seen, seen
-                assert f"{address}\tweb web.life web.life.svc" in seen, seen
+        web = json.loads((BASE / NAME / "objects" / "Service" / "life" / "web.json").read_text())
+        for address in web["spec"]["clusterIPs"]:
+            assert f"{address}\tweb web.life web.life.svc" in seen, seen
     with claim("logs are the container's output"):
         assert weir("logs", "life/shell").stdout == "hello from shell on n1\n"
         assert "GET /healthz" not in weir("logs", "life/web").stdout
