@@ -122,4 +122,6 @@ def chosen(paths, pattern):
 
 if __name__ == "__main__":
     signal.signal(signal.SIGTERM, on_sigterm)
+    # Background jobs of scripts ignore it, and so would all that the tests start.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.exit(main())
