@@ -169,6 +169,7 @@ static __always_inline bool is_answered(const struct packet* pkt, enum weir_drop
   const bool old_tcp = pkt->proto == IPPROTO_TCP && !(pkt->tcp_flags & (TCP_SYN | TCP_RST));
   switch (bad) {
     case WEIR_DROP_SERVICE_NO_BACKEND:
+      return !pkt->dsr; /* the node that handed it over knows of one, and this one soon will */
     case WEIR_DROP_SERVICE_NO_PORT:
       return true;
     case WEIR_DROP_SERVICE_NO_LOCAL: /* a balancer outside goes by health checks */

@@ -67,10 +67,10 @@ SHARED int resolve(struct packet* pkt) {
     if (pkt->to.kind == WEIR_ROUTE_SERVICES)
       return service_has_other_ports(&pkt->dst) ? WEIR_DROP_SERVICE_NO_PORT
                                                 : WEIR_DROP_SERVICE_UNKNOWN;
-    if (!has_ports(pkt) || !addresses_node(pkt)) return bad;
-    if (!packet_service(pkt, true)) {
+    if (!has_ports(pkt) || !addresses_node(pkt) || !packet_service(pkt, true)) {
       pkt->service.id = 0;
-      return bad;
+      /* The other node knows more than this one, so far: an entry would outlive that. */
+      return pkt->dsr ? WEIR_DROP_SERVICE_UNKNOWN : bad;
     }
   }
   enum weir_drop bad = resolve_backend(pkt);
