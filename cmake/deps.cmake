@@ -19,6 +19,7 @@ find_package(yaml-cpp REQUIRED)
 find_package(PkgConfig REQUIRED)
 pkg_check_modules(mnl REQUIRED IMPORTED_TARGET libmnl)
 find_package(Boost 1.81 REQUIRED)
+find_package(CURL REQUIRED)
 
 add_library(weir_libbpf INTERFACE)
 target_include_directories(weir_libbpf SYSTEM INTERFACE ${WEIR_LIBBPF}/include)

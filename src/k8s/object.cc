@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "k8s/kinds.h"
+#include "k8s/read_object.h"
 #include "k8s/shown.h"
 
 namespace weir {
@@ -53,6 +54,18 @@ void check_names(Kind kind, const Value& metadata) {
   }
 }
 
+Result<Object> read_checked(Kind kind, const Value& root, const k8s::Findings& findings,
+                            std::vector<std::string>* notes) {
+  check_names(kind, root["metadata"]);
+  Object out = read(kind, root);
+  const std::string subject =
+      fmt::format("{} {}", kind_name(kind), shown(key_of(out).to_string(), kMaxName * 2));
+  if (findings.problem) return findings.problem->within(subject);
+  if (notes == nullptr) return out;
+  for (const std::string& note : findings.notes) notes->push_back(subject + ": " + note);
+  return out;
+}
+
 }  // namespace
 
 Result<Object> parse_object(std::string_view json, std::vector<std::string>* notes) {
@@ -72,15 +85,13 @@ Result<Object> parse_object(std::string_view json, std::vector<std::string>* not
         fmt::format("kind: must be Node, Namespace, Pod, Service or EndpointSlice, is '{}'",
                     shown(kind_text)));
   }
-  const Value metadata = root["metadata"];
-  check_names(*kind, metadata);
-  Object out = read(*kind, root);
-  const std::string subject =
-      fmt::format("{} {}", kind_text, shown(key_of(out).to_string(), kMaxName * 2));
-  if (findings.problem) return findings.problem->within(subject);
-  if (notes == nullptr) return out;
-  for (const std::string& note : findings.notes) notes->push_back(subject + ": " + note);
-  return out;
+  return read_checked(*kind, root, findings, notes);
+}
+
+Result<Object> k8s::read_object(Kind kind, simdjson::dom::element object,
+                                std::vector<std::string>* notes) {
+  Findings findings;
+  return read_checked(kind, Value(object, findings), findings, notes);
 }
 
 }  // namespace weir

@@ -1,7 +1,9 @@
 #pragma once
 
 #include <chrono>
+#include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/result.h"
 #include "model/object.h"
@@ -39,6 +41,8 @@ class Source {
   virtual int fd() const = 0;
   // Delivers all that is ready; never blocks.
   virtual void dispatch() = 0;
+  // What keeps it from being up to date.
+  virtual std::vector<std::string> problems() const { return {}; }
   // Waits up to `timeout` for something to deliver, and delivers it. False: there was nothing.
   bool poll(std::chrono::milliseconds timeout);
 };

@@ -1,0 +1,93 @@
+#include "k8s/api_source.h"
+
+#include <algorithm>
+#include <array>
+#include <ranges>
+#include <unordered_set>
+#include <utility>
+
+namespace weir {
+namespace {
+
+// What others serve or nobody needs is left out by the server: Services of other proxies, slices of
+// headless Services, pods that have ended.
+const std::array kResources = {
+    Resource{Kind::kNode, "/api/v1/nodes", ""},
+    Resource{Kind::kNamespace, "/api/v1/namespaces", ""},
+    Resource{Kind::kPod, "/api/v1/pods",
+             "fieldSelector=status.phase%21%3DSucceeded%2Cstatus.phase%21%3DFailed"},
+    Resource{Kind::kService, "/api/v1/services",
+             "labelSelector=%21service.kubernetes.io%2Fservice-proxy-name"},
+    Resource{Kind::kEndpointSlice, "/apis/discovery.k8s.io/v1/endpointslices",
+             "labelSelector=%21service.kubernetes.io%2Fservice-proxy-name"
+             "%2C%21service.kubernetes.io%2Fheadless"},
+};
+static_assert(kResources.size() == std::size(kKinds));
+
+}  // namespace
+
+class ApiSource::Filter final : public Sink {
+ public:
+  explicit Filter(Sink& sink) : sink_(sink) {}
+
+  void change(Change change) override { sink_.change(std::move(change)); }
+  void synced() override { sink_.synced(); }
+  // An object brings its note with each of its changes.
+  void warning(std::string_view text) override {
+    constexpr std::size_t kMost = 1000;
+    if (said_.size() >= kMost) said_.clear();
+    if (said_.emplace(text).second) sink_.warning(text);
+  }
+  void trouble(std::string_view text) { sink_.warning(text); }
+
+ private:
+  Sink& sink_;
+  std::unordered_set<std::string> said_;
+};
+
+ApiSource::ApiSource(std::unique_ptr<Poller> poller, ReflectorPace pace)
+    : pace_(pace), poller_(std::move(poller)) {}
+
+ApiSource::~ApiSource() = default;
+
+Result<std::unique_ptr<ApiSource>> ApiSource::open(ApiAccess access, ReflectorPace pace) {
+  WEIR_ASSIGN(auto poller, Poller::open());
+  std::unique_ptr<ApiSource> source(new ApiSource(std::move(poller), pace));
+  WEIR_ASSIGN(source->client_, HttpClient::open(std::move(access), *source->poller_));
+  return source;
+}
+
+Result<void> ApiSource::start(Sink& sink) {
+  filter_ = std::make_unique<Filter>(sink);
+  for (const Resource& resource : kResources) {
+    const std::size_t index = reflectors_.size();
+    Reflector::Owner owner{.synced = [this] { one_synced(); },
+                           .trouble = [this, index] { tell_trouble(index); }};
+    reflectors_.push_back(std::make_unique<Reflector>(resource, *client_, *poller_, *filter_,
+                                                      std::move(owner), pace_));
+  }
+  for (const auto& reflector : reflectors_) reflector->start();
+  return {};
+}
+
+void ApiSource::one_synced() {
+  if (++synced_ == reflectors_.size()) filter_->synced();
+}
+
+// A server that is away is the same trouble for all.
+void ApiSource::tell_trouble(std::size_t index) {
+  const std::string& text = reflectors_[index]->problem();
+  const auto same = [&text](const auto& other) { return other->problem() == text; };
+  if (std::ranges::count_if(reflectors_, same) == 1) filter_->trouble(text);
+}
+
+std::vector<std::string> ApiSource::problems() const {
+  std::vector<std::string> out;
+  for (const auto& reflector : reflectors_) {
+    const std::string& text = reflector->problem();
+    if (!text.empty() && std::ranges::find(out, text) == out.end()) out.push_back(text);
+  }
+  return out;
+}
+
+}  // namespace weir

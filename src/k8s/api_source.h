@@ -1,0 +1,46 @@
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "k8s/api_access.h"
+#include "k8s/http_client.h"
+#include "k8s/reflector.h"
+#include "k8s/source.h"
+#include "sys/poller.h"
+
+namespace weir {
+
+// Objects of a Kubernetes API server: a Reflector for each kind, all on one connection.
+class ApiSource final : public Source {
+ public:
+  static Result<std::unique_ptr<ApiSource>> open(ApiAccess access, ReflectorPace pace = {});
+
+  ~ApiSource() override;
+
+  Result<void> start(Sink& sink) override;
+  int fd() const override { return poller_->fd(); }
+  void dispatch() override { poller_->dispatch(); }
+  std::vector<std::string> problems() const override;
+
+  // For what the agent writes; answers come in dispatch().
+  HttpClient& client() { return *client_; }
+
+ private:
+  class Filter;
+  ApiSource(std::unique_ptr<Poller> poller, ReflectorPace pace);
+  void one_synced();
+  void tell_trouble(std::size_t index);
+
+  ReflectorPace pace_;
+  std::unique_ptr<Poller> poller_;
+  std::unique_ptr<HttpClient> client_;
+  std::unique_ptr<Filter> filter_;
+  std::vector<std::unique_ptr<Reflector>> reflectors_;
+  std::size_t synced_ = 0;
+};
+
+}  // namespace weir

@@ -1,0 +1,313 @@
+// libcurl's multi interface below a Poller: curl says which sockets and which time it waits for.
+#include "k8s/http_client.h"
+
+#include <curl/curl.h>
+#include <fmt/format.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+
+#include "base/version.h"
+#include "sys/files.h"
+
+namespace weir {
+namespace {
+
+constexpr std::size_t kMaxBody = 64U << 20;
+constexpr std::size_t kMaxErrorBody = 64U << 10;
+
+// A peer that is gone is noticed while we only listen: after 5 s of silence it is asked each 5 s.
+int set_keepalive(void* patience, curl_socket_t fd, curlsocktype) {
+  const int on = 1;
+  const int seconds = 5;
+  const int tries = 2;
+  const auto timeout_ms =
+      static_cast<unsigned>(static_cast<HttpClient::Duration*>(patience)->count());
+  setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+  setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &seconds, sizeof seconds);
+  setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &seconds, sizeof seconds);
+  setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &tries, sizeof tries);
+  setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout_ms, sizeof timeout_ms);
+  return CURL_SOCKOPT_OK;
+}
+
+curl_blob blob_of(const std::string& text) {
+  return {.data = const_cast<char*>(text.data()), .len = text.size(), .flags = CURL_BLOB_COPY};
+}
+
+}  // namespace
+
+struct HttpClient::Exchange {
+  HttpClient& client;
+  Id id = 0;
+  Request request;
+  OnData on_data;
+  OnEnd on_end;
+  End end{};
+  std::size_t server = 0;
+  CURL* easy = nullptr;
+  curl_slist* headers = nullptr;
+  Poller::Clock::time_point last_byte{};
+  Poller::Id watchdog = 0;
+  std::string why{};  // curl's own words
+  bool silent = false;
+
+  Exchange(HttpClient& owner, Request what) : client(owner), request(std::move(what)) {
+    why.resize(CURL_ERROR_SIZE);
+  }
+  Exchange(const Exchange&) = delete;
+  Exchange& operator=(const Exchange&) = delete;
+  ~Exchange() {
+    client.poller_.cancel(watchdog);
+    curl_slist_free_all(headers);
+    if (easy != nullptr) curl_easy_cleanup(easy);
+  }
+
+  // The empty line after the last header.
+  std::size_t take_header(std::string_view line) {
+    last_byte = Poller::Clock::now();
+    return line == "\r\n" && on_data && is_good() ? pass("", line.size()) : line.size();
+  }
+
+  bool is_good() const {
+    long status = 0;
+    curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
+    return status >= 200 && status < 300;
+  }
+
+  std::size_t pass(std::string_view data, std::size_t size) {
+    end.stopped = !on_data(data);
+    return end.stopped ? 0 : size;
+  }
+
+  std::size_t take(std::string_view data) {
+    last_byte = Poller::Clock::now();
+    client.bytes_received_ += data.size();
+    const bool good = is_good();
+    if (good && on_data) return pass(data, data.size());
+    if (end.body.size() + data.size() > (good ? kMaxBody : kMaxErrorBody)) return 0;
+    end.body += data;
+    return data.size();
+  }
+};
+
+struct HttpClient::Multi {
+  CURLM* handle = curl_multi_init();
+  ~Multi() { curl_multi_cleanup(handle); }
+};
+
+HttpClient::HttpClient(ApiAccess access, Poller& poller)
+    : access_(std::move(access)), poller_(poller), multi_(std::make_unique<Multi>()) {}
+
+HttpClient::~HttpClient() {
+  for (auto& [id, exchange] : exchanges_) curl_multi_remove_handle(multi_->handle, exchange->easy);
+  exchanges_.clear();
+  multi_.reset();  // says goodbye to its sockets by on_socket
+  poller_.cancel(timer_);
+}
+
+Result<std::unique_ptr<HttpClient>> HttpClient::open(ApiAccess access, Poller& poller) {
+  if (access.servers.empty()) {
+    return Error(Code::kInvalid, "no API server is known: give --api-server");
+  }
+  for (const auto& server : access.servers) WEIR_TRY(check_server_url(server));
+  static const CURLcode global = curl_global_init(CURL_GLOBAL_DEFAULT);
+  if (global != CURLE_OK) return Error(Code::kUnavailable, curl_easy_strerror(global));
+  std::unique_ptr<HttpClient> client(new HttpClient(std::move(access), poller));
+  WEIR_TRY(client->open());
+  return client;
+}
+
+Result<void> HttpClient::open() {
+  CURLM* handle = multi_->handle;
+  if (handle == nullptr) return Error(Code::kUnavailable, "libcurl gives no handle");
+  using OnSocket = int (*)(CURL*, curl_socket_t, int, void*, void*);
+  using OnTimer = int (*)(CURLM*, long, void*);
+  const OnSocket on_socket = [](CURL*, curl_socket_t fd, int what, void* self, void*) {
+    static_cast<HttpClient*>(self)->on_socket(fd, what);
+    return 0;
+  };
+  // curl must not be called from here, so also 0 ms take a turn of the poller.
+  const OnTimer on_timer = [](CURLM*, long timeout_ms, void* self) {
+    auto& client = *static_cast<HttpClient*>(self);
+    client.poller_.cancel(client.timer_);
+    client.timer_ = 0;
+    if (timeout_ms < 0) return 0;
+    client.timer_ = client.poller_.after(Duration(timeout_ms), [&client] {
+      int running = 0;
+      curl_multi_socket_action(client.multi_->handle, CURL_SOCKET_TIMEOUT, 0, &running);
+      client.collect_ends();
+    });
+    return 0;
+  };
+  curl_multi_setopt(handle, CURLMOPT_SOCKETFUNCTION, on_socket);
+  curl_multi_setopt(handle, CURLMOPT_SOCKETDATA, this);
+  curl_multi_setopt(handle, CURLMOPT_TIMERFUNCTION, on_timer);
+  curl_multi_setopt(handle, CURLMOPT_TIMERDATA, this);
+  curl_multi_setopt(handle, CURLMOPT_PIPELINING, CURLPIPE_MULTIPLEX);
+  return {};
+}
+
+void HttpClient::on_socket(int fd, int what) {
+  if (what == CURL_POLL_REMOVE) return poller_.forget(fd);
+  const std::uint32_t events = ((what & CURL_POLL_IN) != 0 ? std::uint32_t{EPOLLIN} : 0U) |
+                               ((what & CURL_POLL_OUT) != 0 ? std::uint32_t{EPOLLOUT} : 0U);
+  // It can fail only for want of memory; curl's own time limits end the exchange then.
+  (void)poller_.watch(fd, events, [this, fd](std::uint32_t ready) {
+    const int flags = ((ready & EPOLLIN) != 0 ? CURL_CSELECT_IN : 0) |
+                      ((ready & EPOLLOUT) != 0 ? CURL_CSELECT_OUT : 0) |
+                      ((ready & (EPOLLERR | EPOLLHUP)) != 0 ? CURL_CSELECT_ERR : 0);
+    int running = 0;
+    curl_multi_socket_action(multi_->handle, fd, flags, &running);
+    collect_ends();
+  });
+}
+
+HttpClient::Id HttpClient::start(Request request, OnData on_data, OnEnd on_end) {
+  auto exchange = std::make_unique<Exchange>(*this, std::move(request));
+  exchange->id = next_id_++;
+  exchange->on_data = std::move(on_data);
+  exchange->on_end = std::move(on_end);
+  exchange->server = server_;
+  exchange->last_byte = Poller::Clock::now();
+  set_up(*exchange);
+  watch_silence(*exchange);
+  curl_multi_add_handle(multi_->handle, exchange->easy);
+  const Id id = exchange->id;
+  exchanges_.emplace(id, std::move(exchange));
+  return id;
+}
+
+void HttpClient::cancel(Id id) {
+  const auto found = exchanges_.find(id);
+  if (found == exchanges_.end()) return;
+  curl_multi_remove_handle(multi_->handle, found->second->easy);
+  exchanges_.erase(found);
+}
+
+void HttpClient::set_up(Exchange& exchange) {
+  exchange.easy = curl_easy_init();
+  CURL* easy = exchange.easy;
+  const std::string url = server() + exchange.request.path;
+  curl_easy_setopt(easy, CURLOPT_URL, url.c_str());
+  curl_easy_setopt(easy, CURLOPT_PRIVATE, &exchange);
+  curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, exchange.why.data());
+  curl_easy_setopt(easy, CURLOPT_USERAGENT, fmt::format("weir/{}", kVersion).c_str());
+  curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+  curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "https");
+  curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, CURL_HTTP_VERSION_2TLS);
+  curl_easy_setopt(easy, CURLOPT_PIPEWAIT, 1L);
+  curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, static_cast<long>(patience_.count()));
+  curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, static_cast<long>(exchange.request.timeout.count()));
+  curl_easy_setopt(easy, CURLOPT_SOCKOPTFUNCTION, set_keepalive);
+  curl_easy_setopt(easy, CURLOPT_SOCKOPTDATA, &patience_);
+  using OnWrite = std::size_t (*)(char*, std::size_t, std::size_t, void*);
+  const OnWrite on_write = [](char* data, std::size_t, std::size_t size, void* self) {
+    return static_cast<Exchange*>(self)->take({data, size});
+  };
+  curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_write);
+  const OnWrite on_header = [](char* data, std::size_t, std::size_t size, void* self) {
+    return static_cast<Exchange*>(self)->take_header({data, size});
+  };
+  curl_easy_setopt(easy, CURLOPT_WRITEDATA, &exchange);
+  curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);
+  curl_easy_setopt(easy, CURLOPT_HEADERDATA, &exchange);
+  exchange.headers = curl_slist_append(exchange.headers, "Accept: application/json");
+  set_body(exchange);
+  set_credentials(exchange);
+  curl_easy_setopt(easy, CURLOPT_HTTPHEADER, exchange.headers);
+}
+
+void HttpClient::set_body(Exchange& exchange) {
+  const Request& request = exchange.request;
+  if (request.method != "GET") {
+    curl_easy_setopt(exchange.easy, CURLOPT_CUSTOMREQUEST, request.method.c_str());
+  }
+  if (request.body.empty()) return;
+  curl_easy_setopt(exchange.easy, CURLOPT_POSTFIELDSIZE_LARGE,
+                   static_cast<curl_off_t>(request.body.size()));
+  curl_easy_setopt(exchange.easy, CURLOPT_POSTFIELDS, request.body.c_str());
+  exchange.headers =
+      curl_slist_append(exchange.headers, ("Content-Type: " + request.content_type).c_str());
+}
+
+void HttpClient::set_credentials(Exchange& exchange) {
+  CURL* easy = exchange.easy;
+  const auto set = [easy](CURLoption path_option, const std::string& path, CURLoption pem_option,
+                          const std::string& pem) {
+    if (!pem.empty()) {
+      curl_blob blob = blob_of(pem);
+      curl_easy_setopt(easy, pem_option, &blob);
+    } else if (!path.empty()) {
+      curl_easy_setopt(easy, path_option, path.c_str());
+    }
+  };
+  set(CURLOPT_CAINFO, access_.ca_path, CURLOPT_CAINFO_BLOB, access_.ca_pem);
+  set(CURLOPT_SSLCERT, access_.certificate_path, CURLOPT_SSLCERT_BLOB, access_.certificate_pem);
+  set(CURLOPT_SSLKEY, access_.key_path, CURLOPT_SSLKEY_BLOB, access_.key_pem);
+  std::string token = access_.token;
+  // A token that cannot be read is the server's 401, which names it.
+  if (!access_.token_path.empty()) token = read_file(access_.token_path).value_or(token);
+  while (!token.empty() && (token.back() == '\n' || token.back() == '\r')) token.pop_back();
+  if (token.empty()) return;
+  exchange.headers =
+      curl_slist_append(exchange.headers, ("Authorization: Bearer " + token).c_str());
+}
+
+void HttpClient::watch_silence(Exchange& exchange) {
+  if (exchange.request.silence.count() == 0) return;
+  const auto due = exchange.last_byte + exchange.request.silence;
+  const auto left = std::max(due - Poller::Clock::now(), Poller::Clock::duration(Duration(1)));
+  exchange.watchdog = poller_.after(left, [this, &exchange] {
+    exchange.watchdog = 0;
+    if (Poller::Clock::now() < exchange.last_byte + exchange.request.silence) {
+      return watch_silence(exchange);
+    }
+    exchange.silent = true;
+    curl_multi_remove_handle(multi_->handle, exchange.easy);
+    end(exchange, CURLE_OPERATION_TIMEDOUT);
+  });
+}
+
+void HttpClient::collect_ends() {
+  int left = 0;
+  while (const CURLMsg* message = curl_multi_info_read(multi_->handle, &left)) {
+    if (message->msg != CURLMSG_DONE) continue;
+    void* owner = nullptr;
+    CURL* easy = message->easy_handle;
+    const CURLcode code = message->data.result;
+    curl_easy_getinfo(easy, CURLINFO_PRIVATE, &owner);
+    curl_multi_remove_handle(multi_->handle, easy);
+    end(*static_cast<Exchange*>(owner), code);
+  }
+}
+
+void HttpClient::end(Exchange& exchange, int code) {
+  const auto node = exchanges_.extract(exchange.id);
+  End& out = exchange.end;
+  long status = 0;
+  curl_off_t retry_after = 0;
+  curl_easy_getinfo(exchange.easy, CURLINFO_RESPONSE_CODE, &status);
+  curl_easy_getinfo(exchange.easy, CURLINFO_RETRY_AFTER, &retry_after);
+  out.status = static_cast<int>(status);
+  out.retry_after = std::chrono::seconds(retry_after);
+  if (code != CURLE_OK && !out.stopped) {
+    const char* words = exchange.why[0] != '\0' ? exchange.why.c_str()
+                                                : curl_easy_strerror(static_cast<CURLcode>(code));
+    if (exchange.silent) words = "was silent for too long";
+    out.error = fmt::format("API server {}: {}", access_.servers[exchange.server], words);
+  }
+  const bool refused = code != CURLE_OK && status == 0;
+  if (refused || exchange.silent || status >= 500) next_server(exchange.server);
+  exchange.on_end(out);
+}
+
+// Others that failed at the same server find the next one already chosen.
+void HttpClient::next_server(std::size_t failed) {
+  if (failed == server_) server_ = (server_ + 1) % access_.servers.size();
+}
+
+}  // namespace weir
