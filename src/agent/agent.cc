@@ -1,4 +1,4 @@
-// Objects and CNI requests -> store -> compile -> dataplane; events and ended connections -> flows.
+// The start; the node's network, pods, events and ended connections -> flows.
 #include "agent/agent.h"
 
 #include <fmt/format.h>
@@ -15,6 +15,8 @@
 #include <set>
 
 #include "agent/kernel.h"
+#include "k8s/api_source.h"
+#include "sandbox/conflist.h"
 #include "sys/cgroup.h"
 #include "sys/netns.h"
 #include "sys/node_links.h"
@@ -31,7 +33,6 @@ constexpr auto kSweepEvery = 2s;
 constexpr auto kSweepHurried = 1s;
 constexpr auto kDeadEvery = 10s;
 constexpr auto kXdpRetry = 200ms;
-constexpr auto kFirstList = 30s;
 
 // A descriptor of our own for the loop: asio closes what it is given.
 int duplicate(int fd) { return dup(fd); }
@@ -44,13 +45,6 @@ std::uint64_t refused_connections(const std::array<weir_metric, WEIR_METRICS>& m
     sum += metrics[WEIR_METRIC_INDEX(hook, full)].packets;
   }
   return sum;
-}
-
-// Their tables are kept by ServiceFlow, at the cost of what changes.
-bool is_of_services(const Change& change) {
-  const auto* upsert = std::get_if<Upsert>(&change);
-  const Kind kind = upsert != nullptr ? kind_of(upsert->object) : std::get<Erase>(change).kind;
-  return kind == Kind::kService || kind == Kind::kEndpointSlice;
 }
 
 // None for a pod's hostPort, which is no Service.
@@ -131,120 +125,12 @@ Result<void> Agent::start() {
   attach_sockets();
   plane_->forget_other_builds();
   WEIR_TRY(serve());
+  WEIR_TRY(tell_ready());
   spdlog::info(
       "ready: node {}, programs {} {}, {} pods, {} ms", options_.node, plane_->build(),
       plane_->adopted() ? "adopted" : "loaded", store_.snapshot().endpoints.size(),
       std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - started_).count());
   return {};
-}
-
-// --- desired state
-// ---------------------------------------------------------------------------------
-
-Result<void> Agent::open_source() {
-  source_ = std::make_unique<DirectorySource>(options_.objects);
-  WEIR_TRY(source_->start(*this));
-  // Nothing is judged gone before the first complete list.
-  const auto deadline = Clock::now() + kFirstList;
-  while (!synced_ && Clock::now() < deadline) source_->poll(100ms);
-  if (!synced_) return Error(Code::kUnavailable, "the source of objects gave no complete list");
-  const auto& nodes = store_.snapshot().nodes;
-  if (!nodes.contains(ObjectKey{"", options_.node})) {
-    return Error(Code::kNotFound,
-                 fmt::format("Node {} is not among the objects in {}: its pod ranges are unknown",
-                             options_.node, options_.objects));
-  }
-  return {};
-}
-
-void Agent::change(Change change) {
-  const bool own_tables = is_of_services(change);
-  if (!store_.apply(std::move(change)) || sandboxes_ == nullptr) return;
-  if (!own_tables) realize_soon();
-  if (services_ != nullptr) services_->changed();
-}
-
-void Agent::warning(std::string_view text) { spdlog::warn("objects: {}", text); }
-
-void Agent::realize_soon() {
-  if (std::exchange(realize_pending_, true)) return;
-  realize_timer_.expires_after(kBatch);
-  realize_timer_.async_wait([this](const auto& error) {
-    if (error) return;
-    realize_pending_ = false;
-    if (auto done = realize(); !done) {
-      spdlog::error("{}", done.error().text());
-      realize_errors_ = {done.error().text()};
-      realize_timer_.expires_after(1s);
-      realize_pending_ = true;
-      realize_timer_.async_wait([this](const auto& again) {
-        if (again) return;
-        realize_pending_ = false;
-        realize_soon();
-      });
-    }
-  });
-}
-
-Result<void> Agent::realize() {
-  const Compiled compiled = compile(store_.snapshot(), config_);
-  if (compiled.conflicts != conflicts_) {
-    conflicts_ = compiled.conflicts;
-    for (const auto& text : conflicts_) spdlog::warn("{}", text);
-  }
-  WEIR_TRY(plane_->apply(compiled.entries));
-  if (compiled.entries.kernel_routes != kernel_routes_) {
-    WEIR_TRY(set_kernel_routes(*netlink_, compiled.entries.kernel_routes, uplinks_));
-    kernel_routes_ = compiled.entries.kernel_routes;
-  }
-  realize_errors_.clear();
-  end_connections_to_gone();
-  return {};
-}
-
-// A dead node answers nobody, and the owners of this node's sockets would never hear of it.
-void Agent::end_connections_to_gone() {
-  auto gone = gone_pods_.take();
-  if (gone.empty() || !restored_) return;
-  if (auto marked = plane_->mark_gone(gone); !marked) spdlog::error("{}", marked.error().text());
-  std::map<std::uint64_t, std::string> paths = {{config_.netns_cookie, "/proc/self/ns/net"}};
-  for (const auto& [handle, endpoint] : store_.snapshot().endpoints) {
-    paths.emplace(endpoint.netns_cookie, endpoint.netns);
-  }
-  boost::asio::post(sweeper_, [this, gone = std::move(gone), paths = std::move(paths)] {
-    const auto netns_of = [&paths](std::uint64_t cookie) -> Result<Netns> {
-      const auto path = paths.find(cookie);
-      if (path == paths.end()) return Error(Code::kNotFound, "no namespace of this node");
-      return Netns::open(path->second);
-    };
-    const auto ended = plane_->end_connections(gone, netns_of);
-    if (!ended) spdlog::error("{}", ended.error().text());
-    if (ended && *ended > 0)
-      spdlog::info("{} connections to pods that are gone have ended", *ended);
-  });
-}
-
-Result<void> Agent::publish(const Endpoint& endpoint) {
-  WEIR_TRY(plane_->attach_pod(endpoint.host_ifname, endpoint.host_ifindex));
-  store_.upsert(endpoint);
-  // While records are read back, the tables still hold what they say: nothing is judged dead yet.
-  if (!restored_) return {};
-  const Compiled compiled = compile(store_.snapshot(), config_);
-  if (auto applied = plane_->apply(compiled.entries); !applied) {
-    store_.erase_endpoint(endpoint.handle);
-    plane_->detach(endpoint.host_ifname);
-    return applied.error();
-  }
-  return {};
-}
-
-Result<void> Agent::retract(std::uint32_t handle) {
-  const auto& endpoints = store_.snapshot().endpoints;
-  const auto found = endpoints.find(handle);
-  if (found == endpoints.end()) return {};
-  store_.erase_endpoint(handle);
-  if (!restored_) return {};
-  return plane_->apply(compile(store_.snapshot(), config_).entries);
 }
 
 // --- the node's own network
@@ -265,9 +151,8 @@ Result<void> Agent::open_network() {
 
 Result<void> Agent::refresh_uplinks() {
   WEIR_ASSIGN(uplinks_, find_uplinks(*netlink_, options_.devices, options_.settings));
-  const auto& own = store_.snapshot().nodes.at(ObjectKey{"", options_.node});
-  const auto has = [&own](Family family) {
-    return std::ranges::any_of(own.pod_cidrs, [=](const Cidr& c) { return c.family() == family; });
+  const auto has = [this](Family family) {
+    return std::ranges::any_of(own_ranges_, [=](const Cidr& c) { return c.family() == family; });
   };
   WEIR_TRY(ensure_forwarding(has(Family::kIpv4), has(Family::kIpv6)));
   config_.addresses = uplinks_.addresses;
@@ -373,10 +258,9 @@ void Agent::watch_network() {
 // ------------------------------------------------------------------------------------------
 
 Result<void> Agent::open_sandboxes() {
-  const auto& own = store_.snapshot().nodes.at(ObjectKey{"", options_.node});
   SandboxConfig config;
   config.state_dir = options_.state_dir;
-  config.pod_cidrs = own.pod_cidrs;
+  config.pod_cidrs = own_ranges_;
   config.link = link_options();
   const auto post = [this](std::function<void()> work) {
     boost::asio::post(loop_, std::move(work));
@@ -530,6 +414,39 @@ Result<void> Agent::serve() {
   WEIR_ASSIGN(api_, api::Server::listen(loop_, options_.run_dir + "/agent.sock", *this));
   WEIR_ASSIGN(cni_, CniServer::open(loop_, options_.run_dir + "/cni.sock", *sandboxes_));
   return {};
+}
+
+// Only now are pods welcome: before, the runtime knows no network and the scheduler sends none.
+Result<void> Agent::tell_ready() {
+  if (!options_.cni_conf_dir.empty()) {
+    const std::string path = options_.cni_conf_dir + "/" + cni::kConflistFile;
+    const std::string text = cni::conflist_text(options_.run_dir, options_.state_dir);
+    if (auto written = write_file_atomic(path, text, 0644); !written) {
+      return written.error().within("--cni-conf-dir");
+    }
+    warn_of_other_networks();
+  }
+  if (api_source_ == nullptr) return {};
+  node_writer_ = std::make_unique<NodeWriter>(
+      options_.node, api_source_->client(), api_source_->poller(),
+      [](const std::string& text) { spdlog::warn("objects: {}", text); });
+  node_writer_->network_is_ready();
+  return {};
+}
+
+// Runtimes take the first file of the folder.
+void Agent::warn_of_other_networks() {
+  const auto files = list_dir(options_.cni_conf_dir);
+  for (const std::string& file : files.value_or(std::vector<std::string>())) {
+    const bool is_network =
+        file.ends_with(".conf") || file.ends_with(".conflist") || file.ends_with(".json");
+    if (!is_network || file == cni::kConflistFile) continue;
+    warnings_.push_back(fmt::format(
+        "{}/{} is of another network{}", options_.cni_conf_dir, file,
+        file < cni::kConflistFile ? ", and container runtimes take it before Weir's: remove it"
+                                  : "; container runtimes take Weir's before it"));
+    spdlog::warn("{}", warnings_.back());
+  }
 }
 
 }  // namespace weir

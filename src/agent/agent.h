@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "agent/gone_pods.h"
+#include "agent/node_writer.h"
 #include "agent/options.h"
 #include "agent/service_view.h"
 #include "agent/services.h"
@@ -22,7 +23,7 @@
 #include "api/server.h"
 #include "compile/compile.h"
 #include "dataplane/dataplane.h"
-#include "k8s/directory_source.h"
+#include "k8s/source.h"
 #include "observe/flow_recorder.h"
 #include "sandbox/sandbox.h"
 #include "sandbox/server.h"
@@ -32,6 +33,8 @@
 #include "sys/monitor.h"
 
 namespace weir {
+
+class ApiSource;
 
 // The node agent: the parts of docs/architecture.md and the wires between them. One thread runs all
 // but the sweep, which waits for the kernel on a thread of its own.
@@ -76,10 +79,15 @@ class Agent final : public Sink, public EndpointSink, public api::Backend {
 
   Result<void> check_machine() const;
   Result<void> open_source();
+  Result<void> await_objects();
+  std::string lacking_object() const;
+  bool keeps_own_node(const Change& change);
   Result<void> open_network();
   Result<void> open_sandboxes();
   void open_services();
   Result<void> serve();
+  Result<void> tell_ready();
+  void warn_of_other_networks();
 
   // Desired state -> kernel. Cheap when nothing has changed.
   Result<void> realize();
@@ -116,7 +124,11 @@ class Agent final : public Sink, public EndpointSink, public api::Backend {
   Names names_{store_};
   GonePods gone_pods_{store_, names_, options_.node};
   FlowRecorder flows_;
-  std::unique_ptr<DirectorySource> source_;
+  std::unique_ptr<Source> source_;
+  ApiSource* api_source_ = nullptr;  // source_, if it is one
+  std::unique_ptr<NodeWriter> node_writer_;
+  std::vector<Cidr> own_ranges_;  // of pods, as the start found them
+  std::string own_node_problem_;
   bool synced_ = false;
   bool restored_ = false;  // all endpoints of earlier runs are in the store
   std::unique_ptr<Netlink> netlink_;

@@ -117,6 +117,8 @@ api::Status Agent::status() {
   out.endpoints = store_.snapshot().endpoints.size();
   out.hooks = hook_totals(plane_->metrics());
   out.warnings = warnings_;
+  for (const auto& text : source_->problems()) out.warnings.push_back("objects: " + text);
+  if (!own_node_problem_.empty()) out.warnings.push_back(own_node_problem_);
   out.warnings.insert(out.warnings.end(), conflicts_.begin(), conflicts_.end());
   if (services_ != nullptr) {
     const auto more = services_->warnings();

@@ -3,6 +3,10 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdlib>
+#include <iostream>
+
+#include "agent/config_folder.h"
+#include "k8s/api_access.h"
 
 namespace weir {
 namespace {
@@ -50,22 +54,36 @@ void add_settings(CLI::App& app, Settings& settings) {
   });
 }
 
-}  // namespace
+void add_source(CLI::App& app, AgentOptions& options) {
+  auto* objects =
+      app.add_option("--objects", options.objects,
+                     "directory of Kubernetes objects to watch, instead of an API server");
+  app.add_option("--kubeconfig", options.kubeconfig,
+                 "who asks the API server; default: this pod's service account")
+      ->excludes(objects);
+  app.add_option(
+         "--api-server", options.api_servers,
+         "URL of an API server, tried before others (repeatable): before Services work, its "
+         "Service does not")
+      ->check([](const std::string& url) {
+        const auto good = check_server_url(url);
+        return good ? std::string() : good.error().text();
+      })
+      ->excludes(objects);
+}
 
-AgentOptions parse_agent_options(int argc, char** argv) {
-  AgentOptions options;
-  CLI::App app{
-      "Weir's agent: the network of one node. Serves CNI, keeps the BPF programs' tables equal to "
-      "the\n"
-      "cluster's objects, tells what flows.",
-      "weir-agent"};
-  app.add_option("--node", options.node, "name of this node, as in its Node object")->required();
+void add_options(CLI::App& app, AgentOptions& options) {
+  app.add_option("--node", options.node, "name of this node, as in its Node object")
+      ->envname("NODE_NAME")
+      ->required();
   app.add_option("--run-dir", options.run_dir, "sockets")->capture_default_str();
   app.add_option("--state-dir", options.state_dir, "records of pods")->capture_default_str();
   app.add_option("--bpffs", options.bpffs, "directory on a BPF file system for pins")
       ->capture_default_str();
-  app.add_option("--objects", options.objects, "directory of Kubernetes objects to watch")
-      ->required();
+  add_source(app, options);
+  app.add_option("--cni-conf-dir", options.cni_conf_dir,
+                 "where container runtimes look for networks: this one is written there when pods "
+                 "can be served");
   app.add_option("--device", options.devices,
                  "link to other machines (repeatable); default: all with a default route");
   app.add_option_function<std::vector<std::string>>(
@@ -80,8 +98,65 @@ AgentOptions parse_agent_options(int argc, char** argv) {
       ->check(CLI::IsMember({"debug", "info", "warn", "error"}))
       ->capture_default_str();
   add_settings(app, options.settings);
+}
+
+// What a folder may hold: all but where it is itself, and whose agent this is.
+std::vector<std::string> setting_names(const CLI::App& app) {
+  std::vector<std::string> out;
+  for (const CLI::Option* option : app.get_options()) {
+    for (const std::string& name : option->get_lnames()) {
+      if (name != "help" && name != "config" && name != "node") out.push_back(name);
+    }
+  }
+  return out;
+}
+
+bool is_given(const std::string& argument, const std::vector<std::string>& given) {
+  const std::string flag = argument.substr(0, argument.find('='));
+  return std::ranges::any_of(given, [&flag](const std::string& one) {
+    return one == flag || one.starts_with(flag + "=");
+  });
+}
+
+// The command line, and what it leaves open from the folder that it names.
+Result<std::vector<std::string>> all_arguments(const CLI::App& app, int argc, char** argv) {
+  std::vector<std::string> given(argv + 1, argv + argc);
+  std::string folder;
+  for (std::size_t i = 0; i < given.size(); ++i) {
+    if (given[i] == "--config" && i + 1 < given.size()) folder = given[i + 1];
+    if (given[i].starts_with("--config=")) folder = given[i].substr(sizeof "--config=" - 1);
+  }
+  if (folder.empty()) return given;
+  auto read = read_config_folder(folder, setting_names(app));
+  if (!read) return read.error().within("--config");
+  std::vector<std::string> out = given;
+  for (const std::string& argument : *read) {
+    if (!is_given(argument, given)) out.push_back(argument);
+  }
+  return out;
+}
+
+}  // namespace
+
+AgentOptions parse_agent_options(int argc, char** argv) {
+  AgentOptions options;
+  std::string folder;
+  CLI::App app{
+      "Weir's agent: the network of one node. Serves CNI, keeps the BPF programs' tables equal to "
+      "the\n"
+      "cluster's objects, tells what flows.",
+      "weir-agent"};
+  app.add_option("--config", folder,
+                 "folder with a file for each setting, named as its flag; flags given here win");
+  add_options(app, options);
+  auto arguments = all_arguments(app, argc, argv);
+  if (!arguments) {
+    std::cerr << arguments.error().text() << '\n';
+    std::exit(2);
+  }
+  std::ranges::reverse(*arguments);  // as CLI11 wants them
   try {
-    app.parse(argc, argv);
+    app.parse(*arguments);
   } catch (const CLI::ParseError& error) {
     std::exit(app.exit(error) == 0 ? 0 : 2);
   }

@@ -28,6 +28,7 @@ class ApiSource final : public Source {
 
   // For what the agent writes; answers come in dispatch().
   HttpClient& client() { return *client_; }
+  Poller& poller() { return *poller_; }
 
  private:
   class Filter;

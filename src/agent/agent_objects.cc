@@ -1,0 +1,204 @@
+// Objects and endpoints -> store -> compile -> dataplane.
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <boost/asio/post.hpp>
+#include <map>
+
+#include "agent/agent.h"
+#include "k8s/api_source.h"
+#include "k8s/directory_source.h"
+#include "sys/netns.h"
+
+namespace weir {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr auto kBatch = 5ms;  // objects that come together are realized together
+constexpr auto kFirstList = 30s;
+constexpr auto kSayAgain = 30s;
+
+// Their tables are kept by ServiceFlow, at the cost of what changes.
+bool is_of_services(const Change& change) {
+  const auto* upsert = std::get_if<Upsert>(&change);
+  const Kind kind = upsert != nullptr ? kind_of(upsert->object) : std::get<Erase>(change).kind;
+  return kind == Kind::kService || kind == Kind::kEndpointSlice;
+}
+
+// What the options say comes first.
+Result<ApiAccess> api_access(const AgentOptions& options) {
+  WEIR_ASSIGN(ApiAccess out,
+              options.kubeconfig.empty() ? access_of_pod() : read_kubeconfig(options.kubeconfig));
+  out.servers.insert(out.servers.begin(), options.api_servers.begin(), options.api_servers.end());
+  return out;
+}
+
+}  // namespace
+
+Result<void> Agent::open_source() {
+  if (!options_.objects.empty()) {
+    source_ = std::make_unique<DirectorySource>(options_.objects);
+  } else {
+    WEIR_ASSIGN(auto access, api_access(options_));
+    WEIR_ASSIGN(auto source, ApiSource::open(std::move(access)));
+    api_source_ = source.get();
+    source_ = std::move(source);
+  }
+  WEIR_TRY(source_->start(*this));
+  return await_objects();
+}
+
+// Nothing is judged gone before the first complete list. An API server may be long in coming: pods
+// wait for it, what runs goes on without it.
+Result<void> Agent::await_objects() {
+  auto say_at = Clock::now() + kFirstList;
+  for (std::string lacking; !(lacking = lacking_object()).empty();) {
+    source_->poll(100ms);
+    loop_.poll();  // signals
+    if (loop_.stopped()) return Error(Code::kUnavailable, "stopped while waiting: " + lacking);
+    if (Clock::now() < say_at) continue;
+    if (api_source_ == nullptr) return Error(Code::kNotFound, lacking);
+    spdlog::warn("still waiting: {}", lacking);
+    say_at = Clock::now() + kSayAgain;
+  }
+  own_ranges_ = store_.snapshot().nodes.at(ObjectKey{"", options_.node}).pod_cidrs;
+  return {};
+}
+
+// Of what the start needs; empty: nothing.
+std::string Agent::lacking_object() const {
+  if (!synced_) {
+    const auto problems = source_->problems();
+    return "the source of objects has given no complete list" +
+           (problems.empty() ? "" : ": " + problems.front());
+  }
+  const auto& nodes = store_.snapshot().nodes;
+  const auto own = nodes.find(ObjectKey{"", options_.node});
+  if (own == nodes.end()) {
+    return fmt::format("Node {} is not among the objects{}: its pod ranges are unknown",
+                       options_.node, options_.objects.empty() ? "" : " in " + options_.objects);
+  }
+  if (!own->second.pod_cidrs.empty() || api_source_ == nullptr) return {};
+  return fmt::format(
+      "Node {} has no spec.podCIDRs: let kube-controller-manager give it some "
+      "(--allocate-node-cidrs, --cluster-cidr)",
+      options_.node);
+}
+
+// Addresses of running pods are of the ranges that the agent began with.
+bool Agent::keeps_own_node(const Change& change) {
+  if (own_ranges_.empty()) return true;
+  std::string why;
+  if (const auto* erase = std::get_if<Erase>(&change)) {
+    if (erase->kind != Kind::kNode || erase->key.name != options_.node) return true;
+    why = "is gone";
+  } else {
+    const auto* node = std::get_if<Node>(&std::get<Upsert>(change).object);
+    if (node == nullptr || node->name != options_.node) return true;
+    if (node->pod_cidrs == own_ranges_) {
+      own_node_problem_.clear();
+      return true;
+    }
+    why = "has other spec.podCIDRs than before";
+  }
+  own_node_problem_ = fmt::format(
+      "Node {} {}: this agent goes on with what it was; drain the node and restart the agent",
+      options_.node, why);
+  spdlog::warn("{}", own_node_problem_);
+  return false;
+}
+
+void Agent::change(Change change) {
+  if (!keeps_own_node(change)) return;
+  const bool own_tables = is_of_services(change);
+  if (!store_.apply(std::move(change)) || sandboxes_ == nullptr) return;
+  if (!own_tables) realize_soon();
+  if (services_ != nullptr) services_->changed();
+}
+
+void Agent::warning(std::string_view text) { spdlog::warn("objects: {}", text); }
+
+void Agent::realize_soon() {
+  if (std::exchange(realize_pending_, true)) return;
+  realize_timer_.expires_after(kBatch);
+  realize_timer_.async_wait([this](const auto& error) {
+    if (error) return;
+    realize_pending_ = false;
+    if (auto done = realize(); !done) {
+      spdlog::error("{}", done.error().text());
+      realize_errors_ = {done.error().text()};
+      realize_timer_.expires_after(1s);
+      realize_pending_ = true;
+      realize_timer_.async_wait([this](const auto& again) {
+        if (again) return;
+        realize_pending_ = false;
+        realize_soon();
+      });
+    }
+  });
+}
+
+Result<void> Agent::realize() {
+  const Compiled compiled = compile(store_.snapshot(), config_);
+  if (compiled.conflicts != conflicts_) {
+    conflicts_ = compiled.conflicts;
+    for (const auto& text : conflicts_) spdlog::warn("{}", text);
+  }
+  WEIR_TRY(plane_->apply(compiled.entries));
+  if (compiled.entries.kernel_routes != kernel_routes_) {
+    WEIR_TRY(set_kernel_routes(*netlink_, compiled.entries.kernel_routes, uplinks_));
+    kernel_routes_ = compiled.entries.kernel_routes;
+  }
+  realize_errors_.clear();
+  end_connections_to_gone();
+  return {};
+}
+
+// A dead node answers nobody, and the owners of this node's sockets would never hear of it.
+void Agent::end_connections_to_gone() {
+  auto gone = gone_pods_.take();
+  if (gone.empty() || !restored_) return;
+  if (auto marked = plane_->mark_gone(gone); !marked) spdlog::error("{}", marked.error().text());
+  std::map<std::uint64_t, std::string> paths = {{config_.netns_cookie, "/proc/self/ns/net"}};
+  for (const auto& [handle, endpoint] : store_.snapshot().endpoints) {
+    paths.emplace(endpoint.netns_cookie, endpoint.netns);
+  }
+  boost::asio::post(sweeper_, [this, gone = std::move(gone), paths = std::move(paths)] {
+    const auto netns_of = [&paths](std::uint64_t cookie) -> Result<Netns> {
+      const auto path = paths.find(cookie);
+      if (path == paths.end()) return Error(Code::kNotFound, "no namespace of this node");
+      return Netns::open(path->second);
+    };
+    const auto ended = plane_->end_connections(gone, netns_of);
+    if (!ended) spdlog::error("{}", ended.error().text());
+    if (ended && *ended > 0)
+      spdlog::info("{} connections to pods that are gone have ended", *ended);
+  });
+}
+
+Result<void> Agent::publish(const Endpoint& endpoint) {
+  WEIR_TRY(plane_->attach_pod(endpoint.host_ifname, endpoint.host_ifindex));
+  store_.upsert(endpoint);
+  // While records are read back, the tables still hold what they say: nothing is judged dead yet.
+  if (!restored_) return {};
+  const Compiled compiled = compile(store_.snapshot(), config_);
+  if (auto applied = plane_->apply(compiled.entries); !applied) {
+    store_.erase_endpoint(endpoint.handle);
+    plane_->detach(endpoint.host_ifname);
+    return applied.error();
+  }
+  return {};
+}
+
+Result<void> Agent::retract(std::uint32_t handle) {
+  const auto& endpoints = store_.snapshot().endpoints;
+  const auto found = endpoints.find(handle);
+  if (found == endpoints.end()) return {};
+  store_.erase_endpoint(handle);
+  if (!restored_) return {};
+  return plane_->apply(compile(store_.snapshot(), config_).entries);
+}
+
+}  // namespace weir
