@@ -97,6 +97,7 @@ bool Agent::keeps_own_node(const Change& change) {
   } else {
     const auto* node = std::get_if<Node>(&std::get<Upsert>(change).object);
     if (node == nullptr || node->name != options_.node) return true;
+    if (node->awaits_agent && node_writer_ != nullptr) node_writer_->network_is_ready();
     if (node->pod_cidrs == own_ranges_) {
       own_node_problem_.clear();
       return true;

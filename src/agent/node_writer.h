@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <functional>
 #include <string>
 
@@ -8,9 +9,6 @@
 
 namespace weir {
 
-// Key of the taint that keeps pods from a node until its agent serves.
-inline constexpr const char* kNotReadyTaint = "node.weir.dev/agent-not-ready";
-
 // Tells the API server that this node's network works: takes the taint away and sets the condition
 // NetworkUnavailable to False. Tries until it is done.
 class NodeWriter {
@@ -18,21 +16,22 @@ class NodeWriter {
   using Complain = std::function<void(const std::string&)>;
 
   // Client and poller outlive the writer.
-  NodeWriter(std::string node, HttpClient& client, Poller& poller, Complain complain)
-      : node_(std::move(node)), client_(client), poller_(poller), complain_(std::move(complain)) {}
+  NodeWriter(const std::string& node, HttpClient& client, Poller& poller, Complain complain);
   ~NodeWriter();
   NodeWriter(const NodeWriter&) = delete;
   NodeWriter& operator=(const NodeWriter&) = delete;
 
-  void network_is_ready() { write_condition(); }
+  // Again when the Node has the taint again, as one that was made anew.
+  void network_is_ready();
 
  private:
-  void write_condition();
-  void remove_taint();
-  void patch(const std::string& path, std::string body, void (NodeWriter::*next)());
-  void failed(const std::string& path, const HttpClient::End& end, void (NodeWriter::*again)());
+  void read_taints();
+  void remove_taint(std::size_t index);
+  void ask(const char* method, const std::string& where, std::string body, const char* content_type,
+           std::function<void(const std::string&)> next);
+  void failed(const std::string& where, const HttpClient::End& end);
 
-  std::string node_;
+  std::string path_;
   HttpClient& client_;
   Poller& poller_;
   Complain complain_;

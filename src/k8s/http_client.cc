@@ -40,6 +40,11 @@ curl_blob blob_of(const std::string& text) {
 
 }  // namespace
 
+struct HttpClient::Multi {
+  CURLM* handle = curl_multi_init();
+  ~Multi() { curl_multi_cleanup(handle); }
+};
+
 struct HttpClient::Exchange {
   HttpClient& client;
   Id id = 0;
@@ -54,6 +59,7 @@ struct HttpClient::Exchange {
   Poller::Id watchdog = 0;
   std::string why{};  // curl's own words
   bool silent = false;
+  bool too_long = false;
 
   Exchange(HttpClient& owner, Request what) : client(owner), request(std::move(what)) {
     why.resize(CURL_ERROR_SIZE);
@@ -66,37 +72,48 @@ struct HttpClient::Exchange {
     if (easy != nullptr) curl_easy_cleanup(easy);
   }
 
-  // The empty line after the last header.
-  std::size_t take_header(std::string_view line) {
-    last_byte = Poller::Clock::now();
-    return line == "\r\n" && on_data && is_good() ? pass("", line.size()) : line.size();
-  }
-
   bool is_good() const {
     long status = 0;
     curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
     return status >= 200 && status < 300;
   }
 
-  std::size_t pass(std::string_view data, std::size_t size) {
-    end.stopped = !on_data(data);
-    return end.stopped ? 0 : size;
+  void take_header(std::string_view line) {
+    last_byte = Poller::Clock::now();
+    if (line == "\r\n" && on_data && is_good()) pass("");  // the last one
   }
 
-  std::size_t take(std::string_view data) {
+  void take(std::string_view data) {
     last_byte = Poller::Clock::now();
     client.bytes_received_ += data.size();
+    if (!on_end || end.stopped) return;
     const bool good = is_good();
-    if (good && on_data) return pass(data, data.size());
-    if (end.body.size() + data.size() > (good ? kMaxBody : kMaxErrorBody)) return 0;
-    end.body += data;
-    return data.size();
+    if (good && on_data) return pass(data);
+    if (end.body.size() + data.size() <= (good ? kMaxBody : kMaxErrorBody)) {
+      end.body += data;
+    } else {
+      too_long = true;
+      stop();
+    }
   }
-};
 
-struct HttpClient::Multi {
-  CURLM* handle = curl_multi_init();
-  ~Multi() { curl_multi_cleanup(handle); }
+  void pass(std::string_view data) {
+    client.inside_ = true;
+    const bool go_on = on_data(data);
+    client.inside_ = false;
+    if (!go_on) stop();
+  }
+
+  // To refuse the data would break the connection, which others use.
+  void stop() {
+    end.stopped = true;
+    client.poller_.after({}, [&client = client, id = id] {
+      const auto found = client.exchanges_.find(id);
+      if (found == client.exchanges_.end()) return;
+      curl_multi_remove_handle(client.multi_->handle, found->second->easy);
+      client.end(*found->second, CURLE_OK);
+    });
+  }
 };
 
 HttpClient::HttpClient(ApiAccess access, Poller& poller)
@@ -126,12 +143,12 @@ Result<void> HttpClient::open() {
   if (handle == nullptr) return Error(Code::kUnavailable, "libcurl gives no handle");
   using OnSocket = int (*)(CURL*, curl_socket_t, int, void*, void*);
   using OnTimer = int (*)(CURLM*, long, void*);
-  const OnSocket on_socket = [](CURL*, curl_socket_t fd, int what, void* self, void*) {
+  const OnSocket tell_socket = [](CURL*, curl_socket_t fd, int what, void* self, void*) {
     static_cast<HttpClient*>(self)->on_socket(fd, what);
     return 0;
   };
   // curl must not be called from here, so also 0 ms take a turn of the poller.
-  const OnTimer on_timer = [](CURLM*, long timeout_ms, void* self) {
+  const OnTimer tell_timer = [](CURLM*, long timeout_ms, void* self) {
     auto& client = *static_cast<HttpClient*>(self);
     client.poller_.cancel(client.timer_);
     client.timer_ = 0;
@@ -143,9 +160,9 @@ Result<void> HttpClient::open() {
     });
     return 0;
   };
-  curl_multi_setopt(handle, CURLMOPT_SOCKETFUNCTION, on_socket);
+  curl_multi_setopt(handle, CURLMOPT_SOCKETFUNCTION, tell_socket);
   curl_multi_setopt(handle, CURLMOPT_SOCKETDATA, this);
-  curl_multi_setopt(handle, CURLMOPT_TIMERFUNCTION, on_timer);
+  curl_multi_setopt(handle, CURLMOPT_TIMERFUNCTION, tell_timer);
   curl_multi_setopt(handle, CURLMOPT_TIMERDATA, this);
   curl_multi_setopt(handle, CURLMOPT_PIPELINING, CURLPIPE_MULTIPLEX);
   return {};
@@ -173,19 +190,46 @@ HttpClient::Id HttpClient::start(Request request, OnData on_data, OnEnd on_end) 
   exchange->on_end = std::move(on_end);
   exchange->server = server_;
   exchange->last_byte = Poller::Clock::now();
-  set_up(*exchange);
-  watch_silence(*exchange);
-  curl_multi_add_handle(multi_->handle, exchange->easy);
   const Id id = exchange->id;
   exchanges_.emplace(id, std::move(exchange));
+  outside(id, &HttpClient::add);
   return id;
 }
 
 void HttpClient::cancel(Id id) {
   const auto found = exchanges_.find(id);
   if (found == exchanges_.end()) return;
-  curl_multi_remove_handle(multi_->handle, found->second->easy);
-  exchanges_.erase(found);
+  found->second->on_end = {};
+  outside(id, &HttpClient::remove);
+}
+
+void HttpClient::set_silence(Id id, Duration silence) {
+  const auto found = exchanges_.find(id);
+  if (found == exchanges_.end()) return;
+  found->second->request.silence = silence;
+  poller_.cancel(found->second->watchdog);
+  watch_silence(*found->second);
+}
+
+// Now, or when curl has returned.
+void HttpClient::outside(Id id, void (HttpClient::*work)(Exchange&)) {
+  const auto run = [this, id, work] {
+    const auto found = exchanges_.find(id);
+    if (found != exchanges_.end()) (this->*work)(*found->second);
+  };
+  if (!inside_) return run();
+  poller_.after({}, run);
+}
+
+void HttpClient::add(Exchange& exchange) {
+  set_up(exchange);
+  watch_silence(exchange);
+  curl_multi_add_handle(multi_->handle, exchange.easy);
+}
+
+void HttpClient::remove(Exchange& exchange) {
+  curl_multi_remove_handle(multi_->handle, exchange.easy);
+  exchanges_.erase(exchange.id);
 }
 
 void HttpClient::set_up(Exchange& exchange) {
@@ -206,11 +250,13 @@ void HttpClient::set_up(Exchange& exchange) {
   curl_easy_setopt(easy, CURLOPT_SOCKOPTDATA, &patience_);
   using OnWrite = std::size_t (*)(char*, std::size_t, std::size_t, void*);
   const OnWrite on_write = [](char* data, std::size_t, std::size_t size, void* self) {
-    return static_cast<Exchange*>(self)->take({data, size});
+    static_cast<Exchange*>(self)->take({data, size});
+    return size;
   };
   curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_write);
   const OnWrite on_header = [](char* data, std::size_t, std::size_t size, void* self) {
-    return static_cast<Exchange*>(self)->take_header({data, size});
+    static_cast<Exchange*>(self)->take_header({data, size});
+    return size;
   };
   curl_easy_setopt(easy, CURLOPT_WRITEDATA, &exchange);
   curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);
@@ -300,9 +346,13 @@ void HttpClient::end(Exchange& exchange, int code) {
     if (exchange.silent) words = "was silent for too long";
     out.error = fmt::format("API server {}: {}", access_.servers[exchange.server], words);
   }
+  if (exchange.too_long) {
+    out.error =
+        fmt::format("API server {}: an answer is too long", access_.servers[exchange.server]);
+  }
   const bool refused = code != CURLE_OK && status == 0;
   if (refused || exchange.silent || status >= 500) next_server(exchange.server);
-  exchange.on_end(out);
+  if (exchange.on_end) exchange.on_end(out);
 }
 
 // Others that failed at the same server find the next one already chosen.

@@ -54,8 +54,10 @@ class HttpClient {
 
   // An empty on_data: the body is collected.
   Id start(Request request, OnData on_data, OnEnd on_end);
-  // Not from OnData. Unknown is success.
+  // Unknown is success.
   void cancel(Id id);
+  // From now on, another longest silence.
+  void set_silence(Id id, Duration silence);
 
   // The server that is asked now.
   const std::string& server() const { return access_.servers[server_]; }
@@ -72,6 +74,9 @@ class HttpClient {
   void set_up(Exchange& exchange);
   void set_credentials(Exchange& exchange);
   void watch_silence(Exchange& exchange);
+  void outside(Id id, void (HttpClient::*work)(Exchange&));
+  void add(Exchange& exchange);
+  void remove(Exchange& exchange);
   void on_socket(int fd, int what);
   void collect_ends();
   void end(Exchange& exchange, int code);
@@ -86,6 +91,7 @@ class HttpClient {
   std::uint64_t bytes_received_ = 0;
   Duration patience_{15'000};
   Poller::Id timer_ = 0;
+  bool inside_ = false;  // below a call of curl's: none of its functions may be called
 };
 
 }  // namespace weir

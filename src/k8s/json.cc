@@ -158,10 +158,11 @@ Json slice_port_json(const SlicePort& port) {
 std::string to_json(const Node& node) {
   Json out = base(Kind::kNode, node.key());
   if (!node.zone.empty()) out["metadata"]["labels"]["topology.kubernetes.io/zone"] = node.zone;
-  if (node.leaving) {
-    out["spec"]["taints"].push_back(
-        {{"key", "ToBeDeletedByClusterAutoscaler"}, {"effect", "NoSchedule"}});
-  }
+  const auto taint = [&out](const char* key) {
+    out["spec"]["taints"].push_back({{"key", key}, {"effect", "NoSchedule"}});
+  };
+  if (node.leaving) taint("ToBeDeletedByClusterAutoscaler");
+  if (node.awaits_agent) taint(kNotReadyTaint);
   for (const Cidr& cidr : node.pod_cidrs) out["spec"]["podCIDRs"].push_back(cidr.to_string());
   if (!node.pod_cidrs.empty()) out["spec"]["podCIDR"] = node.pod_cidrs.front().to_string();
   for (const Address& address : node.addresses) {

@@ -1,15 +1,21 @@
+#include <string_view>
+
 #include "k8s/kinds.h"
 
 namespace weir::k8s {
 namespace {
 
+bool has_taint(const Value& object, std::string_view key) {
+  bool out = false;
+  object["spec"]["taints"].for_each(
+      [&out, key](const Value& taint) { out = out || taint["key"].text() == key; });
+  return out;
+}
+
 // The cluster autoscaler is about to delete it, or somebody is: new connections go elsewhere.
 bool is_leaving(const Value& object) {
-  bool out = object["metadata"]["deletionTimestamp"].present();
-  object["spec"]["taints"].for_each([&out](const Value& taint) {
-    out = out || taint["key"].text() == "ToBeDeletedByClusterAutoscaler";
-  });
-  return out;
+  return object["metadata"]["deletionTimestamp"].present() ||
+         has_taint(object, "ToBeDeletedByClusterAutoscaler");
 }
 
 std::string zone_of(const Value& metadata) {
@@ -34,6 +40,7 @@ Node read_node(const Value& object) {
   if (out.pod_cidrs.empty()) add_cidr(spec["podCIDR"]);
   out.zone = zone_of(object["metadata"]);
   out.leaving = is_leaving(object);
+  out.awaits_agent = has_taint(object, kNotReadyTaint);
   return out;
 }
 

@@ -235,6 +235,7 @@ bool Reflector::take_bookmark(const Json& object, std::uint64_t version) {
   if (is_stale(version)) return false;
   list_is_complete(version);
   phase_ = Phase::kWatch;
+  client_.set_silence(exchange_, pace_.watch_silence);
   return true;
 }
 
