@@ -19,7 +19,9 @@ std::string environment(const char* name) {
   return value == nullptr ? "" : value;
 }
 
-std::string text_of(const YAML::Node& node) { return node.IsDefined() && node.IsScalar() ? node.Scalar() : ""; }
+std::string text_of(const YAML::Node& node) {
+  return node.IsDefined() && node.IsScalar() ? node.Scalar() : "";
+}
 
 // The member of the list `what` with this name, or nothing.
 YAML::Node named(const YAML::Node& root, const char* what, const std::string& name) {
