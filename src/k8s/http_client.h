@@ -17,7 +17,8 @@
 namespace weir {
 
 // Exchanges with an API server, side by side on one HTTP/2 connection. A server that does not
-// answer, or answers 5xx, makes the next exchange go to the next server of the list.
+// answer, or answers 5xx, makes the next exchange go to the next server of the list; a connection
+// without an answer is not used again.
 class HttpClient {
  public:
   using Id = std::uint64_t;
@@ -37,6 +38,7 @@ class HttpClient {
     std::string body;         // what OnData was not given: at most 64 MiB
     Duration retry_after{0};  // as the server asked
     bool stopped = false;     // OnData said so
+    bool silent = false;      // the longest silence was over
 
     bool good() const { return error.empty() && status >= 200 && status < 300; }
   };
@@ -69,28 +71,29 @@ class HttpClient {
   struct Exchange;
   struct Multi;
   HttpClient(ApiAccess access, Poller& poller);
-  Result<void> open();
+  Result<std::shared_ptr<Multi>> open_multi();
   static void set_body(Exchange& exchange);
   void set_up(Exchange& exchange);
-  void set_credentials(Exchange& exchange);
+  Result<void> set_credentials(Exchange& exchange);
+  void set_address(Exchange& exchange);
+  std::string words_of(const Exchange& exchange, int code) const;
   void watch_silence(Exchange& exchange);
   void outside(Id id, void (HttpClient::*work)(Exchange&));
   void add(Exchange& exchange);
   void remove(Exchange& exchange);
-  void on_socket(int fd, int what);
-  void collect_ends();
+  void collect_ends(Multi& multi);
   void end(Exchange& exchange, int code);
+  void leave_connections(const Exchange& exchange);
   void next_server(std::size_t failed);
 
   ApiAccess access_;
   Poller& poller_;
-  std::unique_ptr<Multi> multi_;
+  std::shared_ptr<Multi> multi_;  // of the exchanges to come
   std::map<Id, std::unique_ptr<Exchange>> exchanges_;
   Id next_id_ = 1;
   std::size_t server_ = 0;
   std::uint64_t bytes_received_ = 0;
   Duration patience_{15'000};
-  Poller::Id timer_ = 0;
   bool inside_ = false;  // below a call of curl's: none of its functions may be called
 };
 
