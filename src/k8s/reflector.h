@@ -1,17 +1,14 @@
 #pragma once
 
-#include <simdjson.h>
-
 #include <chrono>
-#include <cstddef>
 #include <cstdint>
 #include <functional>
-#include <map>
 #include <random>
 #include <string>
 #include <string_view>
 
 #include "k8s/http_client.h"
+#include "k8s/mirror.h"
 #include "k8s/source.h"
 #include "model/object.h"
 #include "sys/poller.h"
@@ -36,9 +33,9 @@ struct ReflectorPace {
   Duration watch_silence{150'000};  // the server gives a bookmark about once a minute
 };
 
-// Keeps a Sink equal to what an API server has of one resource: lists by a stream where the server
-// can (WatchList), by pages where it cannot, then watches; goes on where it was after a break, and
-// lists anew when that is not possible. What a server says against its own order is not believed.
+// Asks an API server for one resource, so that a Mirror stays equal: lists by a stream where the
+// server can (WatchList), by pages where it cannot, then watches; goes on where it was after a
+// break, and lists anew when that is not possible.
 class Reflector {
  public:
   struct Owner {
@@ -58,31 +55,17 @@ class Reflector {
   const std::string& problem() const { return problem_; }
 
  private:
-  using Json = simdjson::dom::element;
-  struct Known {
-    std::uint64_t version = 0;
-    std::uint32_t round = 0;  // the list that it was last in
-  };
-  enum class Phase : std::uint8_t { kStreamedList, kPagedList, kWatch };
-
   void list();
   void list_page(const std::string& token);
   void take_page(const std::string& body);
-  void list_is_complete(std::uint64_t version);
   void watch();
-  void stream(const std::string& query, Phase phase);
+  void stream(const std::string& query);
   bool take(std::string_view data);
-  bool take_line(std::string_view line);
-  bool take_event(std::string_view type, const Json& event);
-  bool take_bookmark(const Json& event, std::uint64_t version);
-  bool take_error(const Json& event);
-  void keep(const Json& object, std::uint64_t version);
-  void drop(const Json& object, std::uint64_t version);
+  void list_is_complete();
   void stream_ended(const HttpClient::End& end);
+  void list_broke(const HttpClient::End& end);
   void on_refusal(const HttpClient::End& end);
-  bool distrust(const std::string& why);
-  bool is_stale(std::uint64_t version);
-  void forget_versions();
+  std::string refusal(const HttpClient::End& end) const;
   void set_problem(std::string text);
   void say(const std::string& what);
   void again(bool from_start, HttpClient::Duration at_least = {});
@@ -90,23 +73,17 @@ class Reflector {
   Resource resource_;
   HttpClient& client_;
   Poller& poller_;
-  Sink& sink_;
   Owner owner_;
   ReflectorPace pace_;
 
-  simdjson::dom::parser parser_;
-  std::map<ObjectKey, Known> known_;
-  std::string buffer_;  // an incomplete line
-  Phase phase_ = Phase::kStreamedList;
-  std::uint32_t round_ = 0;
-  std::uint64_t version_ = 0;  // up to which the sink is right
-  std::uint64_t newest_ = 0;   // ever seen
-  bool streams_lists_ = true;
+  Mirror mirror_;
+  bool streams_lists_ = true;  // the server can
+  bool next_by_pages_ = false;
+  bool streamed_ = false;  // the list that is under way
   bool list_anew_ = true;  // after the stream's end
   bool synced_ = false;
   std::string problem_;
   int failures_ = 0;
-  int stale_lists_ = 0;
   Poller::Clock::time_point began_{};
   HttpClient::Id exchange_ = 0;
   Poller::Id timer_ = 0;
