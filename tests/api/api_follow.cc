@@ -24,7 +24,9 @@ std::string json_text(std::string_view text) {
   return out + '"';
 }
 
-void tell(const std::string& line) {
+// In JSON, line ends are between values only.
+void tell(std::string line) {
+  std::erase(line, '\n');
   std::puts(line.c_str());
   std::fflush(stdout);
 }
@@ -53,10 +55,11 @@ void tell_problems(const std::vector<std::string>& problems) {
   tell(fmt::format(R"({{"problems":[{}]}})", list));
 }
 
-int follow(const ApiAccess& access, const ReflectorPace& pace) {
+int follow(const ApiAccess& access, const ReflectorPace& pace, HttpClient::Duration patience) {
   Teller teller;
   auto source = ApiSource::open(access, pace);
   if (source) {
+    (*source)->client().set_patience(patience);
     if (auto started = (*source)->start(teller); !started) source = started.error();
   }
   if (!source) {
@@ -89,6 +92,7 @@ int main(int argc, char** argv) {
   std::int64_t stream = pace.stream.count();
   std::int64_t list_silence = pace.list_silence.count();
   std::int64_t watch_silence = pace.watch_silence.count();
+  std::int64_t patience = 15'000;
   CLI::App app{"follows a Kubernetes API server", "api_follow"};
   app.add_option("--server", access.servers);
   app.add_option("--kubeconfig", kubeconfig);
@@ -99,6 +103,7 @@ int main(int argc, char** argv) {
   app.add_option("--stream-ms", stream);
   app.add_option("--list-silence-ms", list_silence);
   app.add_option("--watch-silence-ms", watch_silence);
+  app.add_option("--patience-ms", patience);
   CLI11_PARSE(app, argc, argv);
   if (!kubeconfig.empty()) {
     auto read = weir::read_kubeconfig(kubeconfig);
@@ -114,5 +119,5 @@ int main(int argc, char** argv) {
   pace.stream = Ms(stream);
   pace.list_silence = Ms(list_silence);
   pace.watch_silence = Ms(watch_silence);
-  return weir::follow(access, pace);
+  return weir::follow(access, pace, Ms(patience));
 }
