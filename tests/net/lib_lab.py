@@ -43,7 +43,8 @@ def claim(text):
     except (AssertionError, OSError, subprocess.SubprocessError, LookupError,
             ValueError) as error:
         failures.append(text)
-        print(f"FAIL  {text}: {error!r} {getattr(error, 'stderr', None) or ''}", flush=True)
+        notes = getattr(error, "__notes__", None) or [getattr(error, "stderr", None) or ""]
+        print(f"FAIL  {text}: {error!r}", *notes, flush=True)
 
 
 def equal(found, wanted, what=""):

@@ -1,0 +1,86 @@
+"""A cluster's objects, a fake API server that has them, and a follower of it."""
+
+import contextlib
+import tempfile
+from pathlib import Path
+
+import lib_fake_api
+import lib_follow
+import lib_pki
+from lib_api_store import HEADLESS, KINDS, OTHER_PROXY, Store
+
+NAMES = ("n0", "n1", "n2")
+
+
+class Pki:
+    """A CA that all trust, and the certificate of a server on loopback."""
+
+    def __init__(self):
+        self._folder = tempfile.TemporaryDirectory(prefix="weir-pki.")
+        self.folder = Path(self._folder.name)
+        self.authority = lib_pki.Authority(self.folder)
+        self.server = self.authority.sign("server", ["IP:127.0.0.1", "IP:127.0.0.2"])
+
+
+class Scene(contextlib.ExitStack):
+    def __init__(self, pki, **options):
+        super().__init__()
+        self.pki = pki
+        self.store = Store()
+        for kind in KINDS:
+            for name in NAMES:
+                self.store.put(kind, name, "first")
+        self.server = self.serve(**options)
+        self.follower = None
+        self.changes = 0
+
+    def serve(self, certificate=None, **options):
+        """One more server of the same cluster."""
+        return self.enter_context(
+            lib_fake_api.FakeApi(self.store, certificate or self.pki.server, **options))
+
+    def follow(self, *words, **pace):
+        """Synced and equal."""
+        self.start(*words, **pace).has_synced().catches_up(self.store)
+        return self.follower
+
+    def start(self, *words, **pace):
+        words = words or ("--server", self.server.url, "--ca", self.pki.authority.path)
+        self.follower = self.enter_context(lib_follow.Follower(*words, **pace))
+        return self.follower
+
+    def restart_server(self, **options):
+        """REQUIRES: it is stopped. At the same port."""
+        self.server = self.serve(port=self.server.port, **options)
+
+    def change(self, *kinds):
+        """Something comes, changes and goes, of each kind."""
+        self.changes += 1
+        mark = f"change-{self.changes}"
+        for kind in kinds or KINDS:
+            self.store.put(kind, "n0", mark)
+            self.store.put(kind, mark, mark)
+            self.store.delete(kind, f"change-{self.changes - 1}")
+            self.store.put(kind, "passing", mark)
+            self.store.delete(kind, "passing")
+
+    def deselect(self):
+        """What is there and no longer wanted, and back."""
+        self.store.put("Pod", "n0", "ended", phase="Succeeded")
+        self.store.put("Service", "n0", "other", labels={OTHER_PROXY: "else"})
+        self.store.put("EndpointSlice", "n0", "headless", labels={HEADLESS: ""})
+
+    def catches_up(self, patience=lib_follow.PATIENCE):
+        self.follower.catches_up(self.store, patience)
+
+    def goes_on(self, patience=lib_follow.PATIENCE):
+        """What happens from now on is followed."""
+        self.change()
+        self.catches_up(patience)
+
+    def list_anew(self, *kinds):
+        """Watches end and cannot go on where they were."""
+        self.change(*kinds)
+        with self.store.stopped():
+            self.store.compact()
+            self.server.cut_all()
