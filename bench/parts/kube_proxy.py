@@ -101,4 +101,4 @@ def programmed(mode, space, count, folder):
 
 def build(root):
     """The path of kube-proxy."""
-    return call(root / "tools/get_kube_proxy").strip()
+    return call(root / "tools/get_kubernetes", "kube-proxy").strip()

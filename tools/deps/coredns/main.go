@@ -1,4 +1,5 @@
-// CoreDNS with the plugins that a local cluster uses; upstream's own main links all of them.
+// CoreDNS with the plugins that our clusters use, local ones and tests/cluster; upstream's own main
+// links all of them.
 package main
 
 import (
@@ -9,12 +10,19 @@ import (
 	_ "github.com/coredns/coredns/plugin/cache"
 	_ "github.com/coredns/coredns/plugin/errors"
 	_ "github.com/coredns/coredns/plugin/file"
+	_ "github.com/coredns/coredns/plugin/forward"
 	_ "github.com/coredns/coredns/plugin/health"
+	_ "github.com/coredns/coredns/plugin/kubernetes"
+	_ "github.com/coredns/coredns/plugin/loadbalance"
 	_ "github.com/coredns/coredns/plugin/log"
+	_ "github.com/coredns/coredns/plugin/loop"
 	_ "github.com/coredns/coredns/plugin/ready"
+	_ "github.com/coredns/coredns/plugin/reload"
 )
 
 func main() {
-	dnsserver.Directives = []string{"bind", "health", "ready", "errors", "log", "cache", "file"}
+	// The order is upstream's: a query passes the plugins in it.
+	dnsserver.Directives = []string{"reload", "bind", "health", "ready", "errors", "log",
+		"loadbalance", "cache", "kubernetes", "file", "loop", "forward"}
 	coremain.Run()
 }
