@@ -5,8 +5,8 @@ import subprocess
 import time
 from pathlib import Path
 
-CGROUPS = ("/sys/fs/cgroup/unified", "/sys/fs/cgroup")
-FOLDERS = ("/run/weir", "/var/lib/weir", "/etc/netns")
+CGROUPS = ("/sys/fs/cgroup", *map(str, Path("/sys/fs/cgroup").glob("*/")))
+FOLDERS = ("/run/weir", "/var/lib/weir", "/etc/netns", str(Path.home() / ".cache/weir-k8s/state"))
 # the machine's own: a test must not take them away
 KEPT = ("link", "route", "routing rule", "netfilter rule", "sysctl")
 SYSCTLS = ("net/ipv4/ip_forward", "net/ipv4/conf/all/rp_filter", "net/ipv6/conf/all/forwarding",

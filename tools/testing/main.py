@@ -1,6 +1,7 @@
 """./test [KIND [PATTERN]]: runs the tests of all kinds, or of one; PATTERN is a regular expression
-that the test's name must contain. KIND: lint, unit, compile, packet, net, fuzz; and tidy, which only
-runs when it is named: clang-tidy takes a quarter of an hour on two cores.
+that the test's name must contain. KIND: lint, unit, compile, packet, net, cluster, fuzz; and two that
+only run when they are named, for they take a quarter of an hour and more: tidy (clang-tidy) and
+conformance (upstream's tests of a cluster).
 
 The last line is `N passed, N failed, N skipped`; the exit status is 0 when none failed."""
 
@@ -16,11 +17,14 @@ import ctest
 import leaks
 import processes
 import scripts
-from result import FAILED, Result, Tally, show
+from result import FAILED, SKIPPED, Result, Tally, show
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-KINDS = ("lint", "unit", "compile", "packet", "net", "fuzz")
-NAMED_KINDS = (*KINDS, "tidy")
+CLUSTER = ROOT / "tests" / "cluster"
+KINDS = ("lint", "unit", "compile", "packet", "net", "cluster", "fuzz")
+NAMED_KINDS = (*KINDS, "tidy", "conformance")
+GOOGLE_TESTS = ("unit", "compile", "packet", "net", "fuzz")
+CLUSTER_SECONDS = 1200  # for one program
 # kind -> preset and targets that must be built for it
 BUILDS = {
     "lint": ("dev", ["skeletons"]),
@@ -29,6 +33,8 @@ BUILDS = {
     "compile": ("dev", ["tests_compile"]),
     "packet": ("release", ["tests_packet"]),
     "net": ("release", ["programs", "tests_net"]),
+    "cluster": ("release", ["programs"]),
+    "conformance": ("release", ["programs"]),
     "fuzz": ("fuzz", ["tests_fuzz"]),
 }
 
@@ -38,7 +44,7 @@ def main():
     if len(arguments) > 2 or (arguments and arguments[0] not in NAMED_KINDS):
         print(__doc__)
         return 0 if arguments and arguments[0] in ("-h", "--help") else 2
-    kinds = arguments[:1] or KINDS
+    kinds = arguments[:1] or kinds_here()
     pattern = arguments[1] if len(arguments) == 2 else ""
     processes.become_subreaper()
     before = leaks.picture()
@@ -49,6 +55,8 @@ def main():
     except KeyboardInterrupt:
         interrupted(before)
         return 130
+    if not arguments and "cluster" not in kinds:
+        tally.add("cluster", [not_built()], 0)
     if not tally.results:
         print(f"no test of kind {', '.join(kinds)} matches {pattern!r}")
     print(f"in {time.monotonic() - tally.started:.0f} s")
@@ -79,14 +87,32 @@ def run_kind(kind, pattern, tally):
     tally.add(kind, results, time.monotonic() - started)
 
 
+def kinds_here():
+    """All, but for what a first ./test shall not wait for: Kubernetes is built when it is asked for."""
+    built = subprocess.run([CLUSTER / "build", "--check"], check=False, stdin=subprocess.DEVNULL,
+                           stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode == 0
+    return [kind for kind in KINDS if built or kind != "cluster"]
+
+
+def not_built():
+    result = Result("tests/cluster", SKIPPED, output="Kubernetes is not built here yet; ./test cluster "
+                    "builds it, with Go, in ten minutes of CPU time")
+    show(result)
+    return result
+
+
 def build(kind):
     """None, or the failure to build what the kind needs."""
     if kind not in BUILDS:
         return None
     preset, targets = BUILDS[kind]
-    done = subprocess.run([ROOT / "tools" / "build", preset, *targets], check=False,
-                          stdin=subprocess.DEVNULL)
-    return Result(f"build of {kind}", FAILED) if done.returncode else None
+    commands = [[ROOT / "tools" / "build", preset, *targets]]
+    if kind in ("cluster", "conformance"):
+        commands.append([CLUSTER / "build", *(["e2e"] if kind == "conformance" else [])])
+    for command in commands:
+        if subprocess.run(command, check=False, stdin=subprocess.DEVNULL).returncode:
+            return Result(f"build of {kind}", FAILED)
+    return None
 
 
 def tests_of(kind, pattern):
@@ -94,13 +120,25 @@ def tests_of(kind, pattern):
     if kind in ("lint", "tidy"):
         yield from scripts.run_lints(chosen(lints(kind), pattern), ROOT)
         return
-    preset = BUILDS[kind][0]
-    jobs = 1 if kind == "net" else os.cpu_count()
-    yield from ctest.run(kind, pattern, ROOT / "build" / preset, jobs)
-    if kind == "net":
-        logs = ROOT / "build" / "logs"
-        logs.mkdir(parents=True, exist_ok=True)
-        yield from scripts.run_scripts(chosen(net_scripts(), pattern), ROOT, logs)
+    if kind in GOOGLE_TESTS:
+        jobs = 1 if kind == "net" else os.cpu_count()
+        yield from ctest.run(kind, pattern, ROOT / "build" / BUILDS[kind][0], jobs)
+    logs = ROOT / "build" / "logs"
+    logs.mkdir(parents=True, exist_ok=True)
+    seconds = scripts.SCRIPT_SECONDS if kind == "net" else CLUSTER_SECONDS
+    commands = {name: command for name, command in programs(kind).items()
+                if re.search(pattern, name)}
+    yield from scripts.run_commands(commands, ROOT, logs, seconds)
+
+
+def programs(kind):
+    """{name: command} of a kind's tests that are programs."""
+    if kind == "conformance":
+        return {f"conformance/{families}": [CLUSTER / "conformance", "run", "conformance", families]
+                for families in ("ipv4", "ipv6", "dual")}
+    paths = (ROOT / "tests" / kind).glob("*_test.*") if kind in ("net", "cluster") else ()
+    return {str(path.relative_to(ROOT)): [path] for path in sorted(paths)
+            if path.suffix in (".sh", ".py") and os.access(path, os.X_OK)}
 
 
 def lints(kind):
@@ -108,11 +146,6 @@ def lints(kind):
     if kind == "tidy":
         return [tidy]
     return sorted({*ROOT.glob("tools/check_*"), *ROOT.glob("tools/tests/*_test.*")} - {tidy})
-
-
-def net_scripts():
-    return sorted(path for path in (ROOT / "tests" / "net").glob("*_test.*")
-                  if path.suffix in (".sh", ".py"))
 
 
 def chosen(paths, pattern):

@@ -33,25 +33,25 @@ def run_lint(script, root):
     return Result(name, status, time.monotonic() - started, done.stdout)
 
 
-def run_scripts(scripts, root, logs):
-    """One after another; each must leave the machine as it found it."""
-    for script in scripts:
-        name = str(script.relative_to(root))
+def run_commands(commands, root, logs, seconds):
+    """{name: command}, one after another, each for at most so many seconds; each must leave the machine
+    as it found it."""
+    for name, command in commands.items():
         print(f"  {name} ...", end="", flush=True)
-        result = run_script(script, name, root, logs)
+        result = run_command(name, command, root, logs, seconds)
         print(f" {result.status} ({result.seconds:.1f} s)", flush=True)
         yield result
 
 
-def run_script(script, name, root, logs):
+def run_command(name, command, root, logs, limit):
     log_path = logs / (name.replace("/", "_") + ".log")
     folder = tempfile.mkdtemp(prefix="weir-test.")
     before = leaks.picture()
     started = time.monotonic()
     try:
         with open(log_path, "w") as log:
-            status = processes.run([str(script)], log, SCRIPT_SECONDS, environment(root, folder),
-                                   root)
+            status = processes.run([str(word) for word in command], log, limit,
+                                   environment(root, folder), root)
         seconds = time.monotonic() - started
         leaked = what_is_left(before)
     finally:
@@ -59,7 +59,7 @@ def run_script(script, name, root, logs):
         shutil.rmtree(folder, ignore_errors=True)
     output = log_path.read_text(errors="replace")
     if status is None:
-        output += f"\nstill running after {SCRIPT_SECONDS} s: ended"
+        output += f"\nstill running after {limit} s: ended"
     verdict = {0: PASSED, SKIP_STATUS: SKIPPED}.get(status, FAILED)
     if leaked:
         verdict, output = FAILED, "\n".join([output.rstrip(), *leaked])

@@ -25,12 +25,12 @@ sys.path.insert(0, {testing!r})
 import processes
 import scripts
 scripts.PATIENCE_SECONDS = 0.3
-scripts.SCRIPT_SECONDS = {seconds}
 processes.GRACE_SECONDS = 1
 processes.become_subreaper()
 root = Path({root!r})
 scripts.leaks.picture = lambda: {{}}
-for each in scripts.run_scripts(sorted(root.glob("*_test.sh")), root, root):
+commands = dict((path.name, [path]) for path in sorted(root.glob("*_test.sh")))
+for each in scripts.run_commands(commands, root, root, {seconds}):
     print("RESULT", each.status, each.output)
 """
 
