@@ -53,8 +53,8 @@ struct weir_ct_path {
   __u8 out;                  /* enum weir_out */
   __u8 set;                  /* 0: nobody of that side is expected to send */
   __u8 mac[WEIR_MAC_LEN];    /* LOCAL: the pod's */
-  __u8 dsr; /* to or from a node that answers the client itself (weir_service: DSR) */
-  __u8 pad;
+  __u8 dsr;    /* to or from a node that answers the client itself (weir_service: DSR) */
+  __u8 queued; /* LOCAL: the endpoint's */
 };
 WEIR_LAYOUT(weir_ct_path, 40);
 

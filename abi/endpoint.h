@@ -20,6 +20,7 @@ struct weir_endpoint {
   __u32 ingress_rules; /* rule set, 0: none */
   __u32 egress_rules;
   __u8 mac[WEIR_MAC_LEN]; /* pod side of the link */
-  __u8 pad[6];
+  __u8 queued; /* packets to it have to pass the link's queueing discipline, which limits them */
+  __u8 pad[5];
 };
 WEIR_LAYOUT(weir_endpoint, 48);

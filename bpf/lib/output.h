@@ -60,7 +60,11 @@ static __always_inline int output_local(struct __sk_buff* skb, const struct pack
                                         const struct weir_ct_path* path) {
   static const __u8 link_mac[] = WEIR_LINK_MAC;
   if (!rewrite_l2_ttl(skb, pkt, path->mac, link_mac)) return drop(skb, pkt, WEIR_DROP_REWRITE);
-  return forward(skb, pkt, WEIR_OUT_LOCAL, bpf_redirect_peer(path->out_ifindex, 0));
+  if (!path->queued)
+    return forward(skb, pkt, WEIR_OUT_LOCAL, bpf_redirect_peer(path->out_ifindex, 0));
+  /* redirect_peer would pass by the link's own egress, and its queueing discipline with it. */
+  mark_judged(skb);
+  return forward(skb, pkt, WEIR_OUT_LOCAL, bpf_redirect(path->out_ifindex, 0));
 }
 
 static __always_inline bool tunnel_key_set(struct __sk_buff* skb, const struct weir_addr* node,

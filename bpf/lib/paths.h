@@ -72,6 +72,7 @@ static __always_inline void path_to_endpoint(struct weir_ct_path* path,
   path->out_ifindex = ep->ifindex;
   path->version = ep->version;
   path->mtu = 0;
+  path->queued = ep->queued;
   __builtin_memcpy(path->mac, ep->mac, WEIR_MAC_LEN);
 }
 

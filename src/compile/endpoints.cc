@@ -15,6 +15,7 @@ weir_endpoint entry_of(const Endpoint& endpoint, const Address& address) {
   entry.ifindex = endpoint.host_ifindex;
   entry.ingress_rules = endpoint.ingress_rules;
   entry.egress_rules = endpoint.egress_rules;
+  entry.queued = endpoint.ingress.rate != 0;
   std::ranges::copy(endpoint.mac, entry.mac);
   return entry;
 }

@@ -16,6 +16,10 @@ inline constexpr const char* kWeightAnnotation = "weir.dev/weight";
 inline constexpr const char* kNodeLocalAnnotation = "weir.dev/node-local";   // "true", "false"
 inline constexpr const char* kForwardingAnnotation = "weir.dev/forwarding";  // "dsr", "snat"
 
+// Annotations of Kubernetes' own: bits per second that a pod receives or sends at most.
+inline constexpr const char* kIngressBandwidth = "kubernetes.io/ingress-bandwidth";
+inline constexpr const char* kEgressBandwidth = "kubernetes.io/egress-bandwidth";
+
 // The meaning of each kind's fields, one file per kind. Wrong fields are told to the Value.
 Node read_node(const Value& object);
 Namespace read_namespace(const Value& object);

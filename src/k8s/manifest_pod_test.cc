@@ -62,6 +62,26 @@ TEST(PodManifest, HostPortsAndWeightReachTheModel) {
   EXPECT_THAT(to_model(host.manifests.pods.at(0)).host_ports, IsEmpty());
 }
 
+TEST(PodManifest, BandwidthAnnotationsAreQuantities) {
+  const struct {
+    const char* text;
+    std::uint64_t bits_per_second;
+  } cases[] = {
+      {"1k", 1000},       {"1000", 1000},     {"10M", 10'000'000}, {"1.5M", 1'500'000},
+      {"2e6", 2'000'000}, {"1Mi", 1'048'576}, {"0.0011M", 1100},   {"1P", 1'000'000'000'000'000}};
+  for (const auto& [text, rate] : cases) {
+    const std::string annotation = std::string("kubernetes.io/ingress-bandwidth: '") + text + "'";
+    const auto result =
+        parse_manifests(pod_with("", "", ", annotations: {" + annotation + "}"), "f");
+    EXPECT_THAT(result.errors, IsEmpty()) << text;
+    EXPECT_EQ(bandwidth_of(result.manifests.pods.at(0)).ingress, rate) << text;
+    EXPECT_EQ(bandwidth_of(result.manifests.pods.at(0)).egress, 0U) << text;
+  }
+  for (const char* text : {"", "0", "999", "-1M", "1E", "2P", "fast", "1MM", "nan", "inf", "1 M"}) {
+    EXPECT_FALSE(parse_bandwidth(text)) << text;
+  }
+}
+
 TEST(PodManifest, LivenessAndStartupProbesAreIgnoredWithOneWarningEach) {
   const std::string probes =
       "      livenessProbe: {exec: {command: [x]}}\n      startupProbe: {tcpSocket: {port: 1}}\n";
@@ -122,6 +142,8 @@ TEST(PodManifest, EachErrorNamesFileLineObjectAndField) {
        "metadata.annotations.weir.dev/weight: must be \"1\" to \"256\", is '0'"},
       {pod_with("", "", ", annotations: {weir.dev/weight: 70}"),
        "weir.dev/weight: must be a string, is 70: put it in quotes"},
+      {pod_with("", "", ", annotations: {kubernetes.io/egress-bandwidth: much}"),
+       "kubernetes.io/egress-bandwidth: must be \"1k\" to \"1P\", in bits per second, is 'much'"},
       {deployment_with("  strategy: {type: BlueGreen}\n"),
        "f:7: Deployment default/d: spec.strategy.type: must be RollingUpdate or Recreate"},
       {deployment_with("  strategy: {type: Recreate, rollingUpdate: {maxSurge: 1}}\n"),

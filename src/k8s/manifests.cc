@@ -243,6 +243,12 @@ void k8s::read_labels(Map& metadata, Labels& labels, Labels& annotations) {
   if (weight.is_text() && !parse_weight(weight.yaml()->text)) {
     weight.must("be \"1\" to \"256\"");
   }
+  for (const char* name : {kIngressBandwidth, kEgressBandwidth}) {
+    const Field bandwidth = ours.get(name);
+    if (bandwidth.is_text() && !parse_bandwidth(bandwidth.yaml()->text)) {
+      bandwidth.must("be \"1k\" to \"1P\", in bits per second");
+    }
+  }
 }
 
 ManifestsResult load_manifests(const std::vector<std::string>& paths,
@@ -280,6 +286,14 @@ Pod to_model(const PodManifest& manifest) {
 
 Service to_model(const ServiceManifest& manifest) { return manifest.service; }
 EndpointSlice to_model(const EndpointSliceManifest& manifest) { return manifest.slice; }
+
+PodBandwidth bandwidth_of(const PodManifest& manifest) {
+  const auto value = [&annotations = manifest.meta.annotations](const char* name) {
+    const auto it = annotations.find(name);
+    return it == annotations.end() ? 0 : parse_bandwidth(it->second).value_or(0);
+  };
+  return {value(k8s::kIngressBandwidth), value(k8s::kEgressBandwidth)};
+}
 
 PodManifest pod_of(const DeploymentManifest& manifest, const std::string& pod_name) {
   PodManifest out;

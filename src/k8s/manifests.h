@@ -179,6 +179,12 @@ Namespace to_model(const NamespaceManifest& manifest);
 Pod to_model(const PodManifest& manifest);
 Service to_model(const ServiceManifest& manifest);
 EndpointSlice to_model(const EndpointSliceManifest& manifest);
+// Of its annotations: bits per second that the pod receives and sends at most; 0: not said.
+struct PodBandwidth {
+  std::uint64_t ingress = 0;
+  std::uint64_t egress = 0;
+};
+PodBandwidth bandwidth_of(const PodManifest& manifest);
 // A pod of the Deployment; the caller chooses its name.
 PodManifest pod_of(const DeploymentManifest& manifest, const std::string& pod_name);
 

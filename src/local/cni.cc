@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <limits>
 #include <nlohmann/json.hpp>
 
 namespace weir::local {
@@ -30,14 +31,27 @@ CniAnswer failure(const nlohmann::json& json, const JobResult& result) {
   return answer;
 }
 
+// A container runtime knows no burst, and says so by the largest.
+std::uint64_t burst_for(std::uint64_t rate) {
+  return rate == 0 ? 0 : std::numeric_limits<std::uint32_t>::max();
+}
+
+nlohmann::json runtime_config(const CniCall& call) {
+  const auto& [ingress, egress] = call.bandwidth;
+  if (ingress == 0 && egress == 0) return nlohmann::json::object();
+  return {{"bandwidth",
+           {{"ingressRate", ingress},
+            {"ingressBurst", burst_for(ingress)},
+            {"egressRate", egress},
+            {"egressBurst", burst_for(egress)}}}};
+}
+
 }  // namespace
 
 std::string cni_config(const CniCall& call) {
-  return nlohmann::json{{"cniVersion", "1.0.0"},
-                        {"name", "weir"},
-                        {"type", "weir-cni"},
-                        {"runDir", call.run_dir},
-                        {"stateDir", call.state_dir}}
+  return nlohmann::json{{"cniVersion", "1.0.0"},      {"name", "weir"},
+                        {"type", "weir-cni"},         {"runDir", call.run_dir},
+                        {"stateDir", call.state_dir}, {"runtimeConfig", runtime_config(call)}}
       .dump();
 }
 

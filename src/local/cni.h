@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/address.h"
+#include "k8s/manifests.h"
 #include "local/job.h"
 #include "model/key.h"
 
@@ -24,6 +25,7 @@ struct CniCall {
   std::string pod_uid;
   std::string run_dir;
   std::string state_dir;
+  PodBandwidth bandwidth{};
 };
 
 struct CniAnswer {

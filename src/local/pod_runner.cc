@@ -113,7 +113,8 @@ CniCall PodRunner::call(const char* command) const {
           .pod = pod_.key(),
           .pod_uid = pod_.uid,
           .run_dir = context_.paths.node_run(pod_.node),
-          .state_dir = context_.paths.node_state(pod_.node)};
+          .state_dir = context_.paths.node_state(pod_.node),
+          .bandwidth = bandwidth_of(manifest_)};
 }
 
 void PodRunner::attach() {

@@ -14,6 +14,14 @@ using Mac = std::array<std::uint8_t, 6>;
 
 std::string to_string(const Mac& mac);
 
+// What a pod may send or receive on its link, link headers included.
+struct Bandwidth {
+  std::uint64_t rate = 0;   // bits per second; 0: as much as there is
+  std::uint64_t burst = 0;  // bits at full speed after silence; 0: as suits the rate
+
+  friend bool operator==(const Bandwidth&, const Bandwidth&) = default;
+};
+
 // A sandbox attached on this node: the one end of a pod's link that this agent looks after.
 struct Endpoint {
   std::uint32_t handle = 0;  // never reused while the node lives: a higher one is newer
@@ -28,6 +36,8 @@ struct Endpoint {
   std::uint32_t host_ifindex = 0;
   Mac mac{};  // pod side of the link
   std::vector<Address> addresses;
+  Bandwidth ingress;                // to the pod
+  Bandwidth egress;                 // from the pod
   std::uint32_t ingress_rules = 0;  // rule set, 0: none
   std::uint32_t egress_rules = 0;
 

@@ -32,6 +32,10 @@ struct HostPort {
 // Of the annotation weir.dev/weight: "1" to "256".
 std::optional<std::uint32_t> parse_weight(std::string_view text);
 
+// Of the annotations kubernetes.io/ingress-bandwidth and egress-bandwidth: a quantity from "1k" to
+// "1P", in bits per second.
+std::optional<std::uint64_t> parse_bandwidth(std::string_view text);
+
 struct Pod {
   static constexpr std::uint32_t kMaxWeight = 256;
 

@@ -5,6 +5,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include "sandbox/runtime_config.h"
+
 namespace weir::cni {
 namespace {
 
@@ -117,6 +119,8 @@ Wrong take_config(const Json& config, Request& request) {
     request.previous = previous->dump(-1, ' ', false, Json::error_handler_t::replace);
   }
   if (request.command == Command::kGc) return take_attached(config, request);
+  // DEL gets the same, and may not fail for what ADD never took.
+  if (request.command == Command::kAdd) return take_runtime_config(config, request);
   return {};
 }
 

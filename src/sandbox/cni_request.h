@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/address.h"
+#include "model/endpoint.h"
 #include "sandbox/cni_rules.h"
 
 namespace weir::cni {
@@ -39,6 +40,8 @@ struct Request {
   std::string pod_name;
   std::string pod_uid;
   std::vector<Address> requested;
+  Bandwidth ingress;                   // ADD
+  Bandwidth egress;                    // ADD
   std::string previous;                // prevResult as JSON; empty: none
   std::vector<AttachmentId> attached;  // GC: all others go
 };

@@ -4,6 +4,7 @@
 #include <rapidcheck/gtest.h>
 
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "sandbox/cni_request.h"
 #include "sandbox/cni_result.h"
@@ -37,6 +38,8 @@ Endpoint cart() {
   e.host_ifindex = 77;
   e.mac = {0x0a, 0x58, 10, 244, 0, 5};
   e.addresses = {*Address::parse("10.244.0.5"), *Address::parse("fd00::5")};
+  e.ingress = {10'000'000, 80'000};
+  e.egress = {5000, 0};
   return e;
 }
 
@@ -79,6 +82,59 @@ TEST(CniRequest, EachFaultHasItsCode) {
     const auto answer = Json::parse(cni::failure_answer(parsed.answer_version, parsed.failure));
     EXPECT_EQ(answer["error"]["code"], code);
     EXPECT_TRUE(cni::is_supported(answer["error"]["cniVersion"].get<std::string>()));
+  }
+}
+
+Json with_bandwidth(const Json& bandwidth) {
+  auto json = request_json("ADD");
+  json["config"]["runtimeConfig"]["bandwidth"] = bandwidth;
+  return json;
+}
+
+TEST(CniRequest, BandwidthIsReadInAnyCase) {
+  const Json cases[] = {
+      {{"ingressRate", 10'000'000}, {"ingressBurst", 80'000}, {"egressRate", 5000}},
+      {{"IngressRate", 10'000'000},
+       {"IngressBurst", 80'000},
+       {"EgressRate", 5000},
+       {"EgressBurst", 4294967295}},  // what runtimes say that know none
+      {{"ingressRate", 10'000'000},
+       {"ingressBurst", 80'000},
+       {"egressRate", 5000},
+       {"egressBurst", 2147483647}}};
+  for (const auto& bandwidth : cases) {
+    const auto parsed = cni::parse_request(with_bandwidth(bandwidth).dump());
+    ASSERT_TRUE(parsed.request) << parsed.failure.message;
+    EXPECT_EQ(parsed.request->ingress, (Bandwidth{10'000'000, 80'000}));
+    EXPECT_EQ(parsed.request->egress, (Bandwidth{5000, 0}));
+  }
+  const auto none = cni::parse_request(
+      with_bandwidth({{"IngressRate", 0}, {"IngressBurst", 0}, {"EgressRate", nullptr}}).dump());
+  EXPECT_EQ(none.request->ingress, Bandwidth());
+}
+
+TEST(CniRequest, BandwidthThatCannotBeIsOneErrorOfAddOnly) {
+  const struct {
+    Json bandwidth;
+    const char* says;
+  } cases[] = {
+      {7, "'runtimeConfig.bandwidth' is not an object"},
+      {{{"ingressRate", -1}}, "bandwidth.ingressRate' is not a whole number"},
+      {{{"ingressRate", "10M"}}, "bandwidth.ingressRate' is not a whole number"},
+      {{{"egressRate", 1.5}}, "bandwidth.egressRate' is not a whole number"},
+      {{{"egressRate", 999}}, "bandwidth.egressRate' is below 1000 bits"},
+      {{{"egressRate", 1'000'000'000'000'001}}, "from 0 to 1000000000000000"},
+      {{{"egressRate", 1000}, {"egressBurst", 34359738361}}, "from 0 to 34359738360"},
+      {{{"ingressBurst", 8000}}, "has ingressBurst without ingressRate"},
+  };
+  for (const auto& [bandwidth, says] : cases) {
+    auto json = with_bandwidth(bandwidth);
+    const auto parsed = cni::parse_request(json.dump());
+    ASSERT_FALSE(parsed.request) << bandwidth;
+    EXPECT_EQ(parsed.failure.code, cni::kInvalidConfig);
+    EXPECT_NE(parsed.failure.message.find(says), std::string::npos) << parsed.failure.message;
+    json["command"] = "DEL";
+    EXPECT_TRUE(cni::parse_request(json.dump()).request);
   }
 }
 
@@ -131,11 +187,12 @@ TEST(Record, NamesOfLinksAreFixedAndOurs) {
 }
 
 TEST(Record, BrokenOnesAreRefused) {
+  const std::set<std::string> younger = {"netns_cookie", "ingress", "egress"};
   const auto good = Json::parse(encode_record({"weir", cart(), 1450, false}));
   for (const auto& [key, value] : good.items()) {
     auto missing = good;
     missing.erase(key);
-    EXPECT_EQ(decode_record(missing.dump()).has_value(), key == "netns_cookie") << key;
+    EXPECT_EQ(decode_record(missing.dump()).has_value(), younger.contains(key)) << key;
     auto wrong = good;
     wrong[key] = Json::object();
     EXPECT_FALSE(decode_record(wrong.dump())) << key;

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "sandbox/bandwidth.h"
 #include "sandbox/gateway.h"
 #include "sys/files.h"
 
@@ -40,6 +41,9 @@ Batch node_side(const Netns& pod, const Endpoint& endpoint, const PodLinkOptions
   request::no_link_local(batch, index);
   request::forward_v4(batch, index);
   request::set_up(batch, index);
+  if (const auto limit = rate_limit(endpoint.ingress, options.mtu)) {
+    request::limit_rate(batch, index, *limit);
+  }
   for (const auto& address : endpoint.addresses) {
     request::replace_route(batch, host_route(endpoint, address, options));
     request::add_permanent_neighbour(batch, index, address, endpoint.mac);
@@ -47,11 +51,14 @@ Batch node_side(const Netns& pod, const Endpoint& endpoint, const PodLinkOptions
   return batch;
 }
 
-Batch pod_side(std::uint32_t index, const Endpoint& endpoint) {
+Batch pod_side(std::uint32_t index, const Endpoint& endpoint, std::uint32_t mtu) {
   Batch batch;
   request::set_up(batch, 1);
   request::no_link_local(batch, index);
   request::set_up(batch, index);
+  if (const auto limit = rate_limit(endpoint.egress, mtu)) {
+    request::limit_rate(batch, index, *limit);
+  }
   for (const auto& address : endpoint.addresses) {
     const Family family = address.family();
     request::add_address(batch, index, address);
@@ -76,10 +83,10 @@ Result<Netlink> enter_pod(const Netns& pod, const Endpoint& endpoint) {
   return Netlink::open();
 }
 
-Result<void> configure_pod(const Netns& pod, const Endpoint& endpoint) {
+Result<void> configure_pod(const Netns& pod, const Endpoint& endpoint, std::uint32_t mtu) {
   WEIR_ASSIGN(auto netlink, enter_pod(pod, endpoint));
   WEIR_ASSIGN(const auto link, find_link(netlink, endpoint.ifname));
-  auto batch = pod_side(link.index, endpoint);
+  auto batch = pod_side(link.index, endpoint, mtu);
   return netlink.run(batch);
 }
 
@@ -128,6 +135,34 @@ Result<Link> check_link(Netlink& netlink, const std::string& name, const LinkAdd
   return link;
 }
 
+// Of what leaves by this end. The kernel rounds the burst, which the queue's length follows.
+Result<bool> is_limited(Netlink& netlink, std::uint32_t index, const RateLimit& wanted) {
+  WEIR_ASSIGN(const auto found, find_rate_limit(netlink, index));
+  return found && found->bytes_per_second == wanted.bytes_per_second &&
+         found->queue_bytes == wanted.queue_bytes;
+}
+
+Result<void> check_rate(Netlink& netlink, const Link& link, const Bandwidth& bandwidth) {
+  const auto wanted = rate_limit(bandwidth, link.mtu);
+  if (!wanted) return {};
+  WEIR_ASSIGN(const bool limited, is_limited(netlink, link.index, *wanted));
+  if (limited) return {};
+  return missing(fmt::format("limit of {} bits per second", bandwidth.rate));
+}
+
+Result<bool> mend_rate(Netlink& netlink, const std::string& name, const Bandwidth& bandwidth,
+                       std::uint32_t mtu) {
+  const auto wanted = rate_limit(bandwidth, mtu);
+  if (!wanted) return false;
+  WEIR_ASSIGN(const auto link, find_link(netlink, name));
+  WEIR_ASSIGN(const bool limited, is_limited(netlink, link.index, *wanted));
+  if (limited) return false;
+  Batch batch;
+  request::limit_rate(batch, link.index, *wanted);
+  WEIR_TRY(netlink.run(batch));
+  return true;
+}
+
 Result<void> check_node(Netlink& node, const Endpoint& endpoint, std::uint32_t mtu) {
   WEIR_ASSIGN(const auto link, check_link(node, endpoint.host_ifname, kGatewayLinkAddress, mtu));
   if (link.index != endpoint.host_ifindex) return Error(Code::kInvalid, "is another link");
@@ -136,6 +171,7 @@ Result<void> check_node(Netlink& node, const Endpoint& endpoint, std::uint32_t m
     expected.neighbours.emplace_back(address, endpoint.mac);
     expected.routes.push_back(host_route(endpoint, address, {}));
   }
+  WEIR_TRY(check_rate(node, link, endpoint.ingress));
   return check_side(node, link, expected);
 }
 
@@ -151,6 +187,7 @@ Result<void> check_pod(const Netns& pod, const Endpoint& endpoint, std::uint32_t
     expected.neighbours.emplace_back(gateway(address.family()), kGatewayLinkAddress);
     expected.routes.push_back(pod_route(0, address.family()));
   }
+  WEIR_TRY(check_rate(netlink, link, endpoint.egress));
   return check_side(netlink, link, expected);
 }
 
@@ -165,7 +202,7 @@ Result<void> create_pod_link(Netlink& node, const Netns& pod, const Endpoint& en
                              const PodLinkOptions& options) {
   auto batch = node_side(pod, endpoint, options);
   WEIR_TRY(node.run(batch));
-  auto configured = configure_pod(pod, endpoint);
+  auto configured = configure_pod(pod, endpoint, options.mtu);
   if (!configured) return configured.error().within("in the pod");
   return {};
 }
@@ -179,6 +216,15 @@ Result<void> check_pod_link(Netlink& node, const Netns& pod, const Endpoint& end
     return fault.error().within(fmt::format("{} in the pod", endpoint.ifname));
   }
   return {};
+}
+
+Result<bool> mend_rates(Netlink& node, const Netns& pod, const Endpoint& endpoint,
+                        std::uint32_t mtu) {
+  WEIR_ASSIGN(const bool ingress, mend_rate(node, endpoint.host_ifname, endpoint.ingress, mtu));
+  if (endpoint.egress.rate == 0) return ingress;
+  WEIR_ASSIGN(auto netlink, Netlink::open_in(pod));
+  WEIR_ASSIGN(const bool egress, mend_rate(netlink, endpoint.ifname, endpoint.egress, mtu));
+  return ingress || egress;
 }
 
 }  // namespace weir

@@ -29,4 +29,8 @@ Result<void> create_pod_link(Netlink& node, const Netns& pod, const Endpoint& en
 Result<void> check_pod_link(Netlink& node, const Netns& pod, const Endpoint& endpoint,
                             std::uint32_t mtu);
 
+// Sets limits of the pod's rates that are gone or others; true: there was one.
+Result<bool> mend_rates(Netlink& node, const Netns& pod, const Endpoint& endpoint,
+                        std::uint32_t mtu);
+
 }  // namespace weir

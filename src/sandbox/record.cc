@@ -35,6 +35,17 @@ Result<Mac> parse_mac(const std::string& text) {
   return mac;
 }
 
+Json to_json(const Bandwidth& bandwidth) {
+  return {{"rate", bandwidth.rate}, {"burst", bandwidth.burst}};
+}
+
+// Absent in older records.
+Bandwidth bandwidth_of(const Json& json, const char* key) {
+  const auto found = json.find(key);
+  if (found == json.end()) return {};
+  return {found->at("rate").get<std::uint64_t>(), found->at("burst").get<std::uint64_t>()};
+}
+
 Json to_json(const Record& record) {
   const Endpoint& e = record.endpoint;
   Json addresses = Json::array();
@@ -53,7 +64,9 @@ Json to_json(const Record& record) {
           {"host_ifname", e.host_ifname},
           {"host_ifindex", e.host_ifindex},
           {"mac", to_string(e.mac)},
-          {"addresses", std::move(addresses)}};
+          {"addresses", std::move(addresses)},
+          {"ingress", to_json(e.ingress)},
+          {"egress", to_json(e.egress)}};
 }
 
 // Throws what the JSON library throws on a missing member or a wrong type.
@@ -78,6 +91,8 @@ Result<Record> from_json(const Json& json) {
     WEIR_ASSIGN(const auto address, Address::parse(text.get<std::string>()));
     e.addresses.push_back(address);
   }
+  e.ingress = bandwidth_of(json, "ingress");
+  e.egress = bandwidth_of(json, "egress");
   if (e.addresses.empty()) return Error(Code::kInvalid, "not a record: no addresses");
   return record;
 }

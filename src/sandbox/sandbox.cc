@@ -169,6 +169,8 @@ Result<Endpoint> Sandboxes::plan(const cni::Request& request, const Netns& netns
   endpoint.pod_namespace = request.pod_namespace;
   endpoint.pod_name = request.pod_name;
   endpoint.pod_uid = request.pod_uid;
+  endpoint.ingress = request.ingress;
+  endpoint.egress = request.egress;
   endpoint.host_ifname = host_link_name(request.id);
   endpoint.host_ifindex = kFirstLinkIndex + endpoint.handle;
   WEIR_TRY(allocate(request, endpoint));

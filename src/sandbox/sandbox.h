@@ -57,8 +57,8 @@ class Sandboxes {
   // One request document. The answer comes at once or later, on this thread, once.
   void handle(std::string_view document, const Answer& answer);
 
-  // Frees attachments whose namespace or link is gone, and links without a record; applies spooled
-  // DELs. To be called every few seconds.
+  // Frees attachments whose namespace or link is gone, and links without a record; sets limits of
+  // rates again that somebody took away; applies spooled DELs. To be called every few seconds.
   void sweep();
   // The kernel says that a link of the node is gone. It says so before whoever removed it returns,
   // which is some 16 ms later: DEL need not wait for that.
@@ -106,6 +106,7 @@ class Sandboxes {
   Result<void> restore_records();
   void restore_live(const std::vector<Link>& links);
   void sweep_links(const std::vector<Link>& links);
+  void sweep_rates();
   void apply_spool();
   void apply_spooled(const std::string& path);
   std::string death_of(const Record& record, const std::vector<Link>& links) const;

@@ -123,6 +123,20 @@ void Sandboxes::sweep_links(const std::vector<Link>& links) {
   }
 }
 
+// A pod with CAP_NET_ADMIN can take away what limits its egress.
+void Sandboxes::sweep_rates() {
+  for (const auto& [id, record] : records_) {
+    const Endpoint& endpoint = record.endpoint;
+    if (busy_.contains(id) || (endpoint.ingress.rate == 0 && endpoint.egress.rate == 0)) continue;
+    const auto netns = Netns::open(endpoint.netns);
+    if (!netns) continue;
+    const auto mended = mend_rates(netlink_, *netns, endpoint, record.mtu);
+    if (!mended) note_(fmt::format("limits of {}: {}", id.owner(), mended.error().text()));
+    if (mended && *mended)
+      note_(fmt::format("limits of {} were gone, and are set again", id.owner()));
+  }
+}
+
 void Sandboxes::sweep() {
   const auto links = list_links(netlink_);
   if (!links) return note_(links.error().text());
@@ -134,6 +148,7 @@ void Sandboxes::sweep() {
   }
   for (const auto& [id, why] : dead) free_quietly(id, why);
   sweep_links(*links);
+  sweep_rates();
   apply_spool();
 }
 

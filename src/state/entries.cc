@@ -61,9 +61,10 @@ Cidr from_abi(const weir_route_key& key) {
 std::string to_string(const weir_endpoint& endpoint) {
   const auto& mac = endpoint.mac;
   return fmt::format(
-      "handle={} ifindex={} mac={:02x}:{:02x}:{:02x}:{:02x}:{:02x}:{:02x} ingress={} egress={}{}",
+      "handle={} ifindex={} mac={:02x}:{:02x}:{:02x}:{:02x}:{:02x}:{:02x} ingress={} egress={}{}{}",
       endpoint.handle, endpoint.ifindex, mac[0], mac[1], mac[2], mac[3], mac[4], mac[5],
-      endpoint.ingress_rules, endpoint.egress_rules, version_text(endpoint.version));
+      endpoint.ingress_rules, endpoint.egress_rules, endpoint.queued != 0 ? " queued" : "",
+      version_text(endpoint.version));
 }
 
 std::string to_string(const weir_route& route) {

@@ -11,34 +11,11 @@
 #include <array>
 #include <cstring>
 
+#include "sys/attributes.h"
 #include "sys/links.h"
 
 namespace weir {
 namespace {
-
-template <std::size_t N>
-using Attributes = std::array<const nlattr*, N>;
-
-template <std::size_t N>
-int collect(const nlattr* attr, void* into) {
-  const std::size_t type = mnl_attr_get_type(attr);
-  if (type < N) (*static_cast<Attributes<N>*>(into))[type] = attr;
-  return MNL_CB_OK;
-}
-
-template <std::size_t N>
-Attributes<N> nested(const nlattr* parent) {
-  Attributes<N> found{};
-  mnl_attr_parse_nested(parent, collect<N>, &found);
-  return found;
-}
-
-template <std::size_t N, typename Header>
-Attributes<N> attributes(const nlmsghdr* message) {
-  Attributes<N> found{};
-  mnl_attr_parse(message, sizeof(Header), collect<N>, &found);
-  return found;
-}
 
 Address address_of(const nlattr* attr) {
   std::array<std::uint8_t, 16> bytes{};

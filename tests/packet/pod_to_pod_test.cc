@@ -43,6 +43,28 @@ TEST_P(PodToPod, RequestAndReplyAreOneEntry) {
   EXPECT_EQ(ct.bytes[1], header());
 }
 
+// Only what is queued at the link needs the mark: to_pod meets it there, and lets it pass
+// uncounted.
+TEST_P(PodToPod, AQueuedPodGetsItsPacketsByItsLinksEgress) {
+  EXPECT_EQ(request(SYN).mark & kMarkMask, 0u);
+  bed().entries().endpoints[cast().pod_b].queued = 1;
+  bed().apply();
+  EXPECT_EQ(reply(SYN | ACK).mark & kMarkMask, 0u);
+  for (int i = 0; i < 2; ++i) {  // judged anew, then by the entry
+    const Outcome out = request(ACK, 100);
+    EXPECT_EQ(out.mark & kMarkMask, kMarkJudged);
+    EXPECT_EQ(bed()
+                  .run({.hook = WEIR_HOOK_TO_POD, .ifindex = kLinkB, .mark = out.mark}, out.frame)
+                  .verdict,
+              kNext);
+  }
+  EXPECT_EQ(bed().metric(WEIR_HOOK_TO_POD, WEIR_OUTCOME_IN).packets, 0u);
+  EXPECT_EQ(bed().connections(), 1u);
+  bed().entries().endpoints[cast().pod_b].queued = 0;
+  bed().apply();
+  EXPECT_EQ(request(ACK).mark & kMarkMask, 0u);
+}
+
 TEST_P(PodToPod, TheHigherAddressMayOpenTheConnection) {
   reply(SYN);
   request(SYN | ACK);

@@ -36,6 +36,17 @@ TEST_P(Tunnel, RequestLeavesByTheTunnelAndTheReplyEntersThePod) {
   EXPECT_EQ(bed().connections(), 1u);
 }
 
+TEST_P(Tunnel, AQueuedPodGetsItsPacketsByItsLinksEgress) {
+  bed().entries().endpoints[cast().pod_a].queued = 1;
+  bed().apply();
+  request();
+  for (int i = 0; i < 2; ++i) {
+    const Outcome in = bed().from_tunnel(cast().node_r, reply());
+    EXPECT_EQ(in.verdict, kRedirect);
+    EXPECT_EQ(in.mark & kMarkMask, kMarkJudged);
+  }
+}
+
 TEST_P(Tunnel, ARemotePodOpensAConnection) {
   const Outcome in = bed().from_tunnel(
       cast().node_r, eth(kMacTunnel, kMacLink) / ip(cast().pod_r, cast().pod_a) / udp(5000, 53));
