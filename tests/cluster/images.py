@@ -3,8 +3,8 @@
 the programs in CACHE/bin and of this machine's; without a registry.
 
 pause comes of the C source in the module k8s.io/kubernetes. agnhost is upstream's Go program and the
-tools that upstream's image adds and the tests call; it stands in for jessie-dnsutils, too, where
-tests run dig. --check makes nothing: it fails when an image is missing or old."""
+tools that upstream's image adds and the tests call; it stands in for jessie-dnsutils and busybox,
+too. --check makes nothing: it fails when an image is missing or old."""
 
 import gzip
 import hashlib
@@ -22,6 +22,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 DEPS = HERE.parents[1] / "tools" / "deps"
 REGISTRY = "registry.k8s.io"
+REGRESSION = "regression-issue-74839"
 TOOLS = ["bash", "curl", "dig", "getent", "ip", "iperf", "nc", "ss"]
 OCI = "application/vnd.oci.image."
 
@@ -33,6 +34,13 @@ def output(*command):
 
 def version_of(deps, module):
     return re.search(rf"^require {module} (\S+)", (DEPS / deps / "go.mod").read_text(), re.M)[1]
+
+
+def tag_of(image):
+    """The tests' own tag of an image."""
+    manifest = (source_of_kubernetes() / "test/utils/image/manifest.go").read_text()
+    tag = re.search(rf'{{list.PromoterE2eRegistry, "{image}", "(.*)"}}', manifest)[1]
+    return f"{REGISTRY}/e2e-test-images/{image}:{tag}"
 
 
 def source_of_kubernetes():
@@ -136,19 +144,16 @@ def agnhost(path, program):
                b"user-defined-in-image:x:1000:1000::/:/bin/sh\n", 0o644)
     layer.file("etc/group", b"root:x:0:\nuser-defined-in-image:x:1000:\n"
                b"group-defined-in-image:x:50000:user-defined-in-image\n", 0o644)
-    version = (source / "VERSION").read_text().strip()
-    names = [f"agnhost:{version}", "jessie-dnsutils:1.7"]
-    write_image(path, [f"{REGISTRY}/e2e-test-images/{name}" for name in names], layer,
+    names = [tag_of(name) for name in ("agnhost", "jessie-dnsutils", "busybox")]
+    write_image(path, names, layer,
                 {"Entrypoint": ["/agnhost"], "Cmd": ["pause"],
                  "Env": ["PATH=/usr/local/bin:/usr/bin:/bin:/"]})
 
 
-def coredns(path, program):
+def one_program(path, program, name):
     layer = Layer()
-    layer.file("coredns", program.read_bytes())
-    version = version_of("coredns", "github.com/coredns/coredns")
-    write_image(path, [f"{REGISTRY}/coredns/coredns:{version}"], layer,
-                {"Entrypoint": ["/coredns"]})
+    layer.file(program.name, program.read_bytes())
+    write_image(path, [name], layer, {"Entrypoint": [f"/{program.name}"]})
 
 
 def tools():
@@ -171,6 +176,7 @@ def made_of(cache):
         "pause": digest(kubernetes),
         "agnhost": digest(cache / "bin" / "agnhost.hash", Path(shutil.which("busybox")),
                           *tools().values()),
+        REGRESSION: digest(cache / "bin" / f"{REGRESSION}.hash"),
         "coredns": digest(*(DEPS / "coredns" / name for name in ("go.mod", "go.sum", "main.go"))),
     }
 
@@ -191,8 +197,11 @@ def main():
             pause(path)
         elif name == "agnhost":
             agnhost(path, cache / "bin" / "agnhost")
+        elif name == REGRESSION:
+            one_program(path, cache / "bin" / REGRESSION, tag_of(REGRESSION))
         else:
-            coredns(path, Path(arguments[1]))
+            version = version_of("coredns", "github.com/coredns/coredns")
+            one_program(path, Path(arguments[1]), f"{REGISTRY}/coredns/coredns:{version}")
         mark.write_text(wanted)
         print(f"{path}: {os.path.getsize(path) >> 20} MiB", file=sys.stderr)
 

@@ -169,8 +169,16 @@ class Cluster:
             if not pod["spec"].get("hostNetwork"))
 
     def complaints(self, node):
-        log = (STATE / node / "weir-agent.log").read_text()
-        return [line for line in log.splitlines() if re.search(r" (error|warning|critical) ", line)]
+        """Warnings and errors that its agent logged."""
+        log = STATE / node / "weir-agent.log"
+        if log.exists():
+            text = log.read_text()
+        else:
+            weir = ("-n", "weir-system")
+            found = self.get("pod", None, *weir, "--field-selector", f"spec.nodeName={node}")
+            text = self.kubectl("logs", *weir, found[0]["metadata"]["name"])
+        return [line for line in text.splitlines()
+                if re.search(r" (error|warning|critical) ", line)]
 
     # --- asking ----------------------------------------------------------------------------------
 

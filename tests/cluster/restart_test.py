@@ -11,7 +11,7 @@ from lib_lab import claim, equal
 from lib_net import wait_for
 from lib_traffic import Client, Server, Traffic
 
-CLAIMS = 16
+CLAIMS = 14
 PORT = 7000
 MANIFEST = f"""
 apiVersion: apps/v1
@@ -215,7 +215,7 @@ def no_loss(result):
 
 def main():
     lib_cluster.begin()
-    cluster = lib_cluster.Cluster(FAMILIES="dual", NODES=2)
+    cluster = lib_cluster.Cluster(FAMILIES="dual", NODES=2, WEIR="process")
     cluster.apply(MANIFEST)
     cluster.rolled_out("daemonset/web")
     cluster.ready("client", "server")
