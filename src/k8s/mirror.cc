@@ -106,8 +106,9 @@ Result<void> Mirror::take(std::string_view data) {
     line_ += data.substr(0, end);
     if (end == std::string_view::npos) break;
     data.remove_prefix(end + 1);
-    if (!line_.empty()) WEIR_TRY(take_line(line_));
+    const auto taken = line_.empty() ? Result<void>() : take_line(line_);
     line_.clear();
+    if (!taken) return taken;
   }
   if (line_.size() > kMaxLine) return invalid("an event of over {} MiB", kMaxLine >> 20);
   return {};
