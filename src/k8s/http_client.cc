@@ -248,7 +248,6 @@ void HttpClient::set_silence(Id id, Duration silence) {
   const auto found = exchanges_.find(id);
   if (found == exchanges_.end()) return;
   found->second->request.silence = silence;
-  poller_.cancel(found->second->watchdog);
   watch_silence(*found->second);
 }
 
@@ -372,6 +371,7 @@ Result<void> HttpClient::set_credentials(Exchange& exchange) {
 }
 
 void HttpClient::watch_silence(Exchange& exchange) {
+  poller_.cancel(exchange.watchdog);
   if (exchange.request.silence.count() == 0) return;
   const auto due = exchange.last_byte + exchange.request.silence;
   const auto left = std::max(due - Poller::Clock::now(), Poller::Clock::duration(Duration(1)));
