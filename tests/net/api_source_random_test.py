@@ -9,7 +9,7 @@ import sys
 import time
 
 import lib_fake_http
-import lib_follow
+import lib_follow_scene
 import lib_lab
 from lib_api_store import KINDS
 from lib_fake_api import changed, cut, doubled, hang, instead, refuse, replaced, say, split, swapped
@@ -130,9 +130,7 @@ def lives(pki, seed, goes_on):
 
 
 def main():
-    if not lib_follow.PROGRAM.exists():
-        print(f"skipped: {lib_follow.PROGRAM} is not built")
-        sys.exit(lib_lab.SKIP)
+    lib_follow_scene.begin()
     pki = Pki()
     seeds = [int(word) for word in sys.argv[1:]] or \
         [random.SystemRandom().randrange(10**9) for _ in range(SEEDS + 1)]

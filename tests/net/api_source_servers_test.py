@@ -12,12 +12,11 @@ import time
 
 import lib_fake_api
 import lib_fake_http
-import lib_follow
-import lib_lab
+import lib_follow_scene
 import lib_pki
 from lib_api_store import KINDS
-from lib_follow_scene import Pki, Scene
-from lib_lab import claim, equal
+from lib_follow_scene import Scene
+from lib_lab import SKIP, claim, equal
 from lib_net import PATIENCE, run, wait_for
 
 CLAIMS = 29
@@ -291,7 +290,7 @@ def http2(pki):
         scene.follow(watch_silence_ms=400, list_silence_ms=400)
         scene.server.http2_connections[-1].frozen = True
         scene.goes_on()
-        equal(scene.server.connections, 2)
+        assert scene.server.connections > 1
     with claim("HTTP/2: a silent stream among others that speak"), Scene(pki, http2=True) as scene:
         scene.follow(watch_silence_ms=400)
         scene.server.fail("watch", "Pod", lib_fake_api.hang(0), times=2)
@@ -300,25 +299,9 @@ def http2(pki):
             scene.goes_on()
 
 
-TESTS = (tokens, certificates, strangers, gone_and_back, failover, http2)
-
-
-def main():
-    if not lib_follow.PROGRAM.exists():
-        print(f"skipped: {lib_follow.PROGRAM} is not built")
-        sys.exit(lib_lab.SKIP)
-    if os.geteuid() != 0 or subprocess.run(mounted("/etc/hosts", "/etc/hosts") + ["true"],
-                                           timeout=PATIENCE, check=False).returncode:
-        print("skipped: needs root and mount namespaces")
-        sys.exit(lib_lab.SKIP)
-    pki = Pki()
-    chosen = sys.argv[1:]
-    for test in TESTS:
-        if not chosen or test.__name__ in chosen:
-            begun = time.monotonic()
-            test(pki)
-            print(f"      {test.__name__}: {time.monotonic() - begun:.1f} s")
-    lib_lab.finish(1 if chosen else CLAIMS)
-
-
-main()
+lib_follow_scene.begin()
+if os.geteuid() != 0 or subprocess.run([*mounted("/etc/hosts", "/etc/hosts"), "true"],
+                                       timeout=PATIENCE, check=False).returncode:
+    print("skipped: needs root and mount namespaces")
+    sys.exit(SKIP)
+lib_follow_scene.run((tokens, certificates, strangers, gone_and_back, failover, http2), CLAIMS)

@@ -55,6 +55,7 @@ class FakeApi:
         self.gone_is_status = False
         self.requests = []
         self.connections = 0
+        self.bookmarks = 0
         self.http2_connections = []
         self.stopping = threading.Event()
         self._rules = []
@@ -261,6 +262,7 @@ class FakeApi:
             if time.monotonic() >= due:
                 due = time.monotonic() + self.bookmark_seconds
                 if version == store.version:
+                    self.bookmarks += 1
                     yield line("BOOKMARK", bookmark(request.kind, version))
 
 

@@ -1,22 +1,48 @@
 """A cluster's objects, a fake API server that has them, and a follower of it."""
 
 import contextlib
+import os
+import signal
+import sys
 import tempfile
+import time
 from pathlib import Path
 
 import lib_fake_api
 import lib_follow
+import lib_lab
 import lib_pki
 from lib_api_store import HEADLESS, KINDS, OTHER_PROXY, Store
 
 NAMES = ("n0", "n1", "n2")
 
 
+def begin():
+    """Skips where the follower is not built; a signal ends the test with everything cleaned up."""
+    if not lib_follow.PROGRAM.exists():
+        print(f"skipped: {lib_follow.PROGRAM} is not built")
+        sys.exit(lib_lab.SKIP)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+
+
+def run(tests, claims):
+    """The tests, or those that the command line names; there must be that many claims."""
+    pki = Pki()
+    chosen = sys.argv[1:]
+    for test in tests:
+        if not chosen or test.__name__ in chosen:
+            begun = time.monotonic()
+            test(pki)
+            print(f"      {test.__name__}: {time.monotonic() - begun:.1f} s")
+    lib_lab.finish(1 if chosen else claims)
+
+
 class Pki:
     """A CA that all trust, and the certificate of a server on loopback."""
 
     def __init__(self):
-        self._folder = tempfile.TemporaryDirectory(prefix="weir-pki.")
+        self._folder = tempfile.TemporaryDirectory(prefix="weir-pki.",
+                                                   dir=os.environ.get("WEIR_TMP"))
         self.folder = Path(self._folder.name)
         self.authority = lib_pki.Authority(self.folder)
         self.server = self.authority.sign("server", ["IP:127.0.0.1", "IP:127.0.0.2"])
@@ -65,7 +91,7 @@ class Scene(contextlib.ExitStack):
             self.store.delete(kind, "passing")
 
     def deselect(self):
-        """What is there and no longer wanted, and back."""
+        """What is there, and no longer wanted."""
         self.store.put("Pod", "n0", "ended", phase="Succeeded")
         self.store.put("Service", "n0", "other", labels={OTHER_PROXY: "else"})
         self.store.put("EndpointSlice", "n0", "headless", labels={HEADLESS: ""})
