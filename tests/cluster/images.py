@@ -23,7 +23,7 @@ HERE = Path(__file__).resolve().parent
 DEPS = HERE.parents[1] / "tools" / "deps"
 REGISTRY = "registry.k8s.io"
 REGRESSION = "regression-issue-74839"
-TOOLS = ["bash", "curl", "dig", "getent", "ip", "iperf", "nc", "ss"]
+TOOLS = ["bash", "curl", "dig", "getent", "ip", "iperf", "nc", "ss", "wget"]
 OCI = "application/vnd.oci.image."
 
 
@@ -140,6 +140,7 @@ def agnhost(path, program):
     for applet in output(busybox, "--list").split():
         if applet not in TOOLS:
             layer.link(f"bin/{applet}", "busybox")
+    layer.file("etc/wgetrc", b"tries = 1\n", 0o644)  # as busybox's, which tests expect
     layer.file("etc/passwd", b"root:x:0:0:root:/root:/bin/sh\n"
                b"user-defined-in-image:x:1000:1000::/:/bin/sh\n", 0o644)
     layer.file("etc/group", b"root:x:0:\nuser-defined-in-image:x:1000:\n"
