@@ -2,8 +2,8 @@
 """images.py [--check] CACHE [COREDNS]: makes the container images of a cluster, CACHE/images/*.tar, of
 the programs in CACHE/bin and of this machine's; without a registry.
 
-pause comes of the C source in the module k8s.io/kubernetes. agnhost is upstream's Go program and the
-tools that upstream's image adds and the tests call; it stands in for jessie-dnsutils and busybox,
+pause comes of the C source in the module k8s.io/kubernetes. agnhost is upstream's Go program, and the
+tools and CoreDNS that upstream's image adds and the tests call; it stands in for jessie-dnsutils and busybox,
 too. --check makes nothing: it fails when an image is missing or old."""
 
 import gzip
@@ -81,8 +81,8 @@ class Layer:
         return self.buffer.getvalue()
 
 
-def write_image(path, names, layer, config):
-    """An OCI archive, which `ctr images import` stores under the names."""
+def write_image(path, names, layers, config):
+    """An OCI archive, which `ctr images import` stores under the names. The first layer is lowest."""
     blobs = {}
 
     def blob(data, media_type):
@@ -90,12 +90,14 @@ def write_image(path, names, layer, config):
         blobs[f"blobs/sha256/{digest}"] = data
         return {"mediaType": OCI + media_type, "digest": f"sha256:{digest}", "size": len(data)}
 
-    content = layer.content()
+    contents = [layer.content() for layer in layers]
     image = {"architecture": "amd64", "os": "linux", "config": config, "rootfs": {
-        "type": "layers", "diff_ids": [f"sha256:{hashlib.sha256(content).hexdigest()}"]}}
+        "type": "layers",
+        "diff_ids": [f"sha256:{hashlib.sha256(content).hexdigest()}" for content in contents]}}
     manifest = {"schemaVersion": 2, "mediaType": OCI + "manifest.v1+json",
                 "config": blob(json.dumps(image).encode(), "config.v1+json"),
-                "layers": [blob(gzip.compress(content, 1, mtime=0), "layer.v1.tar+gzip")]}
+                "layers": [blob(gzip.compress(content, 1, mtime=0), "layer.v1.tar+gzip")
+                           for content in contents]}
     entry = blob(json.dumps(manifest).encode(), "manifest.v1+json")
     index = {"schemaVersion": 2, "manifests": [
         entry | {"annotations": {"io.containerd.image.name": name}} for name in names]}
@@ -116,11 +118,11 @@ def pause(path):
         subprocess.run(["cc", "-Os", "-static", "-s", "-DVERSION=weir", "-o", program,
                         source_of_kubernetes() / "build/pause/linux/pause.c"], check=True)
         layer.file("pause", program.read_bytes())
-    write_image(path, [f"{REGISTRY}/pause:{tag}" for tag in ("3.10", "3.10.1")], layer,
+    write_image(path, [f"{REGISTRY}/pause:{tag}" for tag in ("3.10", "3.10.1")], [layer],
                 {"Entrypoint": ["/pause"], "User": "65535:65535"})
 
 
-def agnhost(path, program):
+def agnhost(path, program, coredns):
     source = source_of_kubernetes() / "test/images/agnhost"
     layer = Layer()
     for name in ("bin", "etc", "root", "uploads", "usr", "usr/bin", "var"):
@@ -146,15 +148,20 @@ def agnhost(path, program):
     layer.file("etc/group", b"root:x:0:\nuser-defined-in-image:x:1000:\n"
                b"group-defined-in-image:x:50000:user-defined-in-image\n", 0o644)
     names = [tag_of(name) for name in ("agnhost", "jessie-dnsutils", "busybox")]
-    write_image(path, names, layer,
+    # the same layer as in CoreDNS' own image: a node unpacks it once
+    write_image(path, names, [layer_of(coredns), layer],
                 {"Entrypoint": ["/agnhost"], "Cmd": ["pause"],
                  "Env": ["PATH=/usr/local/bin:/usr/bin:/bin:/"]})
 
 
-def one_program(path, program, name):
+def layer_of(program):
     layer = Layer()
     layer.file(program.name, program.read_bytes())
-    write_image(path, [name], layer, {"Entrypoint": [f"/{program.name}"]})
+    return layer
+
+
+def one_program(path, program, name):
+    write_image(path, [name], [layer_of(program)], {"Entrypoint": [f"/{program.name}"]})
 
 
 def tools():
@@ -172,13 +179,13 @@ def digest(*sources):
 
 def made_of(cache):
     """{image: digest of what it is made of}. A Go program is what its lists of modules say."""
-    kubernetes = version_of("kubernetes", "k8s.io/kubernetes")
+    coredns = [DEPS / "coredns" / name for name in ("go.mod", "go.sum", "main.go")]
     return {
-        "pause": digest(kubernetes),
+        "pause": digest(version_of("kubernetes", "k8s.io/kubernetes")),
         "agnhost": digest(cache / "bin" / "agnhost.hash", Path(shutil.which("busybox")),
-                          *tools().values()),
+                          *tools().values(), *coredns),
         REGRESSION: digest(cache / "bin" / f"{REGRESSION}.hash"),
-        "coredns": digest(*(DEPS / "coredns" / name for name in ("go.mod", "go.sum", "main.go"))),
+        "coredns": digest(*coredns),
     }
 
 
@@ -197,7 +204,7 @@ def main():
         if name == "pause":
             pause(path)
         elif name == "agnhost":
-            agnhost(path, cache / "bin" / "agnhost")
+            agnhost(path, cache / "bin" / "agnhost", Path(arguments[1]))
         elif name == REGRESSION:
             one_program(path, cache / "bin" / REGRESSION, tag_of(REGRESSION))
         else:
