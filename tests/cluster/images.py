@@ -3,8 +3,8 @@
 the programs in CACHE/bin and of this machine's; without a registry.
 
 pause comes of the C source in the module k8s.io/kubernetes. agnhost is upstream's Go program, and the
-tools and CoreDNS that upstream's image adds and the tests call; it stands in for jessie-dnsutils and busybox,
-too. --check makes nothing: it fails when an image is missing or old."""
+tools and CoreDNS that upstream's image adds and the tests call; it stands in for jessie-dnsutils and
+busybox, too. --check makes nothing: it fails when an image is missing or old."""
 
 import gzip
 import hashlib
