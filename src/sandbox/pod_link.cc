@@ -74,7 +74,7 @@ Result<void> pod_sysctls(const Endpoint& endpoint) {
   if (!has_family(endpoint, Family::kIpv6)) return {};
   const auto conf = fmt::format("net/ipv6/conf/{}/", endpoint.ifname);
   WEIR_TRY(write_sysctl(conf + "disable_ipv6", "0"));
-  return write_existing_file("/proc/sys/" + conf + "accept_ra", "0");
+  return write_sysctl(conf + "accept_ra", "0");
 }
 
 Result<Netlink> enter_pod(const Netns& pod, const Endpoint& endpoint) {

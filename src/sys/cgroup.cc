@@ -1,5 +1,8 @@
 #include "sys/cgroup.h"
 
+#include <linux/magic.h>
+#include <sys/vfs.h>
+
 #include <sstream>
 
 #include "sys/files.h"
@@ -18,6 +21,14 @@ std::string find_cgroup2() {
     return path;
   }
   return {};
+}
+
+std::string cgroup2_below(const std::string& path) {
+  const std::string unified = path + "/unified";
+  struct statfs fs{};
+  if (statfs(path.c_str(), &fs) == 0 && fs.f_type == CGROUP2_SUPER_MAGIC) return path;
+  if (statfs(unified.c_str(), &fs) == 0 && fs.f_type == CGROUP2_SUPER_MAGIC) return unified;
+  return path;
 }
 
 }  // namespace weir

@@ -7,6 +7,7 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <cstdio>
@@ -65,10 +66,15 @@ Result<std::string> read_sysctl(std::string_view key) {
   return value;
 }
 
+// Container runtimes mount a container's /proc/sys read-only; a container that may write has the
+// host's beside it.
 Result<void> write_sysctl(std::string_view key, std::string_view value) {
   WEIR_ASSIGN(const auto now, read_sysctl(key));
   if (now == value) return {};
-  return write_existing_file(fmt::format("/proc/sys/{}", key), value);
+  const auto written = write_existing_file(fmt::format("/proc/sys/{}", key), value);
+  if (written || written.error().saved_errno() != EROFS) return written;
+  const std::string beside = fmt::format("/host/proc/sys/{}", key);
+  return access(beside.c_str(), F_OK) == 0 ? write_existing_file(beside, value) : written;
 }
 
 Result<std::uint64_t> current_netns_cookie() {
