@@ -1,11 +1,15 @@
 // weir-cni: takes a call of a container runtime (environment and stdin), has the agent do it over
 // RUN/cni.sock, and prints what it answers. With the agent away, DEL is kept for its next start.
+//
+//   weir-cni install DIR    puts itself into a runtime's folder of plugins
+#include <cstdio>
 #include <cstdlib>
 #include <string>
 #include <string_view>
 #include <utility>
 
 #include "cni/agent_call.h"
+#include "cni/install.h"
 #include "cni/report.h"
 #include "cni/stdin_document.h"
 #include "sandbox/cni_rules.h"
@@ -103,7 +107,23 @@ int run() {
   return print_answer(command, config, reply.document);
 }
 
+// Runtimes give no arguments.
+int run_by_hand(int argc, char** argv) {
+  if (argc != 3 || std::string_view(argv[1]) != "install") {
+    std::fputs(
+        "usage: weir-cni install DIR\nAll else is for container runtimes: see the CNI "
+        "specification.\n",
+        stderr);
+    return 2;
+  }
+  const std::string fault = install(argv[2]);
+  if (!fault.empty()) std::fprintf(stderr, "weir-cni: install: %s\n", fault.c_str());
+  return fault.empty() ? 0 : 1;
+}
+
 }  // namespace
 }  // namespace weir::cni
 
-int main() { return weir::cni::run(); }
+int main(int argc, char** argv) {
+  return argc > 1 ? weir::cni::run_by_hand(argc, argv) : weir::cni::run();
+}
