@@ -59,6 +59,9 @@ void put_metadata(Json& metadata, const Service& service) {
   if (service.created != 0) metadata["creationTimestamp"] = k8s::format_time(service.created);
   if (service.other_proxy) metadata["labels"][k8s::kProxyLabel] = "other";
   if (service.own_node_first) metadata["annotations"][k8s::kNodeLocalAnnotation] = "true";
+  if (!service.node_local_for.empty()) {
+    metadata["annotations"][k8s::kNodeLocalForAnnotation] = service.node_local_for;
+  }
   if (service.dsr) metadata["annotations"][k8s::kForwardingAnnotation] = "dsr";
 }
 

@@ -13,8 +13,9 @@ inline constexpr const char* kServiceLabel = "kubernetes.io/service-name";
 
 // Annotations of Weir, see docs/services.md.
 inline constexpr const char* kWeightAnnotation = "weir.dev/weight";
-inline constexpr const char* kNodeLocalAnnotation = "weir.dev/node-local";   // "true", "false"
-inline constexpr const char* kForwardingAnnotation = "weir.dev/forwarding";  // "dsr", "snat"
+inline constexpr const char* kNodeLocalAnnotation = "weir.dev/node-local";  // "true", "false"
+inline constexpr const char* kNodeLocalForAnnotation = "weir.dev/node-local-for";  // a Service
+inline constexpr const char* kForwardingAnnotation = "weir.dev/forwarding";        // "dsr", "snat"
 
 // Annotations of Kubernetes' own: bits per second that a pod receives or sends at most.
 inline constexpr const char* kIngressBandwidth = "kubernetes.io/ingress-bandwidth";

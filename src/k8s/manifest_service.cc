@@ -174,6 +174,8 @@ void apply_meta(const Meta& meta, Service& out) {
     return it != meta.annotations.end() && it->second == word;
   };
   out.own_node_first = says(kNodeLocalAnnotation, "true");
+  const auto stands_in_for = meta.annotations.find(kNodeLocalForAnnotation);
+  if (stands_in_for != meta.annotations.end()) out.node_local_for = stands_in_for->second;
   out.dsr = says(kForwardingAnnotation, "dsr");
 }
 

@@ -133,6 +133,9 @@ void read_metadata(const Value& metadata, Service& out) {
   out.other_proxy = labels[kProxyLabel].present() || labels[kHeadlessLabel].present();
   const Value annotations = metadata["annotations"];
   out.own_node_first = annotation_is(annotations[kNodeLocalAnnotation], "true", "false");
+  if (annotations[kNodeLocalForAnnotation].present()) {
+    out.node_local_for = annotations[kNodeLocalForAnnotation].text();
+  }
   out.dsr = annotation_is(annotations[kForwardingAnnotation], "dsr", "snat");
 }
 

@@ -80,6 +80,9 @@ struct Service {
   // weir.dev/node-local: "true": clients of a ClusterIP get ready backends of their own node, while
   // it has one.
   bool own_node_first = false;
+  // weir.dev/node-local-for: the Service of the same namespace for which this one's backends stand
+  // in on their own nodes. NodeLocal takes it: in the store it is empty.
+  std::string node_local_for;
   bool dsr = false;  // weir.dev/forwarding: "dsr"
 
   ObjectKey key() const { return {namespace_, name}; }

@@ -143,11 +143,11 @@ void fields(Archive& archive, T& value) {
   auto& [namespace_, name, created, selector, ports, cluster_ips, headless, type, families,
          external_ips, ingress, source_ranges, internal_policy, external_policy, health_check_port,
          allocate_node_ports, publish_not_ready, affinity_seconds, distribution, other_proxy,
-         own_node_first, dsr] = value;
+         own_node_first, node_local_for, dsr] = value;
   archive(namespace_, name, created, selector, ports, cluster_ips, headless, type, families,
           external_ips, ingress, source_ranges, internal_policy, external_policy, health_check_port,
           allocate_node_ports, publish_not_ready, affinity_seconds, distribution, other_proxy,
-          own_node_first, dsr);
+          own_node_first, node_local_for, dsr);
 }
 
 template <typename Archive, typename T>

@@ -82,6 +82,7 @@ Service any_service(ObjectKey key) {
   out.distribution = any_of(TrafficDistribution::kPreferSameNode);
   out.other_proxy = any<bool>();
   out.own_node_first = any<bool>();
+  out.node_local_for = any<std::string>();
   out.dsr = any<bool>();
   return out;
 }

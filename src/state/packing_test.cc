@@ -33,6 +33,7 @@ Service full_service() {
   out.distribution = TrafficDistribution::kPreferSameNode;
   out.other_proxy = true;
   out.own_node_first = true;
+  out.node_local_for = "dns";
   out.dsr = true;
   return out;
 }
