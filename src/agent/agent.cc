@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <linux/magic.h>
 #include <spdlog/spdlog.h>
+#include <sys/stat.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
@@ -15,6 +16,7 @@
 #include <set>
 
 #include "agent/kernel.h"
+#include "agent/removal.h"
 #include "k8s/api_source.h"
 #include "sandbox/conflist.h"
 #include "sys/cgroup.h"
@@ -33,6 +35,11 @@ constexpr auto kSweepEvery = 2s;
 constexpr auto kSweepHurried = 1s;
 constexpr auto kDeadEvery = 10s;
 constexpr auto kXdpRetry = 200ms;
+
+bool is_folder(const std::string& path) {
+  struct stat st{};
+  return stat(path.c_str(), &st) == 0 && S_ISDIR(st.st_mode);
+}
 
 // A descriptor of our own for the loop: asio closes what it is given.
 int duplicate(int fd) { return dup(fd); }
@@ -90,8 +97,9 @@ Agent::~Agent() { sweeper_.join(); }
 Result<void> Agent::check_machine() const {
   WEIR_TRY(check(Kernel::ask()));
   WEIR_TRY(check(options_.settings));
-  if (!options_.cgroup.empty() && options_.settings.has_sockets()) {
-    if (auto good = check_cgroup(options_.cgroup); !good) return good.error().within("--cgroup");
+  // One that is not of version 2 costs the socket hooks only: attach_sockets warns.
+  if (!options_.cgroup.empty() && !is_folder(options_.cgroup)) {
+    return Error(Code::kNotFound, fmt::format("--cgroup {}: no such folder", options_.cgroup));
   }
   WEIR_TRY(make_dirs(options_.run_dir));
   WEIR_TRY(make_dirs(options_.state_dir));
@@ -154,6 +162,9 @@ Result<void> Agent::refresh_uplinks() {
   const auto has = [this](Family family) {
     return std::ranges::any_of(own_ranges_, [=](const Cidr& c) { return c.family() == family; });
   };
+  std::vector<std::string> links = {kLoopbackName};
+  for (const Uplink& device : uplinks_.devices) links.push_back(device.name);
+  WEIR_TRY(remember_sysctls(options_.state_dir, links));
   WEIR_TRY(ensure_forwarding(has(Family::kIpv4), has(Family::kIpv6)));
   config_.addresses = uplinks_.addresses;
   kernel_routes_.reset();  // their source addresses may be others now
@@ -299,7 +310,8 @@ void Agent::forget_stale_pins() {
 
 // Without socket hooks the packet path does all the work.
 void Agent::attach_sockets() {
-  const std::string cgroup = options_.cgroup.empty() ? find_cgroup2() : options_.cgroup;
+  const std::string cgroup =
+      options_.cgroup.empty() ? find_cgroup2() : cgroup2_below(options_.cgroup);
   const auto attached = cgroup.empty() && options_.settings.has_sockets()
                             ? Error(Code::kNotFound, "no cgroup v2 hierarchy is mounted")
                             : plane_->attach_sockets(cgroup);
@@ -411,6 +423,7 @@ Result<void> Agent::serve() {
   refused_ = refused_connections(plane_->metrics());
   sweep_soon(0ms);  // counts the connections that were adopted
   collect_dead_soon();
+  api_.reset();  // removes the socket file
   WEIR_ASSIGN(api_, api::Server::listen(loop_, options_.run_dir + "/agent.sock", *this));
   WEIR_ASSIGN(cni_, CniServer::open(loop_, options_.run_dir + "/cni.sock", *sandboxes_));
   return {};
@@ -427,6 +440,7 @@ Result<void> Agent::tell_ready() {
     warn_of_other_networks();
   }
   if (api_source_ == nullptr) return {};
+  for (const auto& text : warnings_) event_writer_->warn("AgentWarns", text);
   node_writer_ = std::make_unique<NodeWriter>(
       options_.node, api_source_->client(), api_source_->poller(),
       [](const std::string& text) { spdlog::warn("objects: {}", text); });

@@ -12,11 +12,14 @@
 #include <string>
 #include <vector>
 
+#include "agent/api_servers.h"
+#include "agent/event_writer.h"
 #include "agent/gone_pods.h"
 #include "agent/node_writer.h"
 #include "agent/options.h"
 #include "agent/service_view.h"
 #include "agent/services.h"
+#include "agent/starting.h"
 #include "agent/uplinks.h"
 #include "agent/xdp_links.h"
 #include "api/backend.h"
@@ -28,6 +31,7 @@
 #include "sandbox/sandbox.h"
 #include "sandbox/server.h"
 #include "state/names.h"
+#include "state/node_local.h"
 #include "state/store.h"
 #include "sys/files.h"
 #include "sys/monitor.h"
@@ -80,8 +84,10 @@ class Agent final : public Sink, public EndpointSink, public api::Backend {
   Result<void> check_machine() const;
   Result<void> open_source();
   Result<void> await_objects();
+  Result<void> listen_while_starting();
   std::string lacking_object() const;
   bool keeps_own_node(const Change& change);
+  void apply(Change change);
   Result<void> open_network();
   Result<void> open_sandboxes();
   void open_services();
@@ -127,7 +133,10 @@ class Agent final : public Sink, public EndpointSink, public api::Backend {
   std::unique_ptr<Source> source_;
   ApiSource* api_source_ = nullptr;  // source_, if it is one
   std::unique_ptr<NodeWriter> node_writer_;
-  std::vector<Cidr> own_ranges_;  // of pods, as the start found them
+  std::unique_ptr<EventWriter> event_writer_;  // none: no API server
+  NodeLocal node_local_{store_, options_.node};
+  std::unique_ptr<ApiServers> api_servers_;  // none: no API server
+  std::vector<Cidr> own_ranges_;             // of pods, as the start found them
   std::string own_node_problem_;
   bool synced_ = false;
   bool restored_ = false;  // all endpoints of earlier runs are in the store
@@ -142,6 +151,7 @@ class Agent final : public Sink, public EndpointSink, public api::Backend {
   std::unique_ptr<ServiceFlow> services_;      // none: services are off
   std::unique_ptr<ServiceView> service_view_;  // none: services are off
   std::unique_ptr<CniServer> cni_;
+  std::unique_ptr<Starting> starting_;  // what api_ shows until pods are served
   std::unique_ptr<api::Server> api_;
   std::unique_ptr<RingReader> events_;
   bool capturing_ = false;

@@ -6,7 +6,9 @@
 #include <boost/asio/post.hpp>
 #include <map>
 
+#include "agent/access.h"
 #include "agent/agent.h"
+#include "agent/ranges.h"
 #include "k8s/api_source.h"
 #include "k8s/directory_source.h"
 #include "sys/netns.h"
@@ -19,6 +21,7 @@ using namespace std::chrono_literals;
 constexpr auto kBatch = 5ms;  // objects that come together are realized together
 constexpr auto kFirstList = 30s;
 constexpr auto kSayAgain = 30s;
+constexpr auto kLookAtSettings = 2s;
 
 // Their tables are kept by ServiceFlow, at the cost of what changes.
 bool is_of_services(const Change& change) {
@@ -27,44 +30,54 @@ bool is_of_services(const Change& change) {
   return kind == Kind::kService || kind == Kind::kEndpointSlice;
 }
 
-// What the options say comes first.
-Result<ApiAccess> api_access(const AgentOptions& options) {
-  WEIR_ASSIGN(ApiAccess out,
-              options.kubeconfig.empty() ? access_of_pod() : read_kubeconfig(options.kubeconfig));
-  out.servers.insert(out.servers.begin(), options.api_servers.begin(), options.api_servers.end());
-  return out;
-}
-
 }  // namespace
 
 Result<void> Agent::open_source() {
   if (!options_.objects.empty()) {
     source_ = std::make_unique<DirectorySource>(options_.objects);
   } else {
-    WEIR_ASSIGN(auto access, api_access(options_));
+    WEIR_ASSIGN(auto access, access_of(options_));
     WEIR_ASSIGN(auto source, ApiSource::open(std::move(access)));
     api_source_ = source.get();
     source_ = std::move(source);
+    event_writer_ = std::make_unique<EventWriter>(options_.node, api_source_->client());
+    api_servers_ = std::make_unique<ApiServers>(api_servers_file(options_));
   }
   WEIR_TRY(source_->start(*this));
+  WEIR_TRY(listen_while_starting());
   return await_objects();
+}
+
+Result<void> Agent::listen_while_starting() {
+  starting_ =
+      std::make_unique<Starting>(options_.node, flows_, [this] { return lacking_object(); });
+  WEIR_ASSIGN(api_, api::Server::listen(loop_, options_.run_dir + "/agent.sock", *starting_));
+  return {};
 }
 
 // Nothing is judged gone before the first complete list. An API server may be long in coming: pods
 // wait for it, what runs goes on without it.
 Result<void> Agent::await_objects() {
   auto say_at = Clock::now() + kFirstList;
+  auto look_at = Clock::now() + kLookAtSettings;
   for (std::string lacking; !(lacking = lacking_object()).empty();) {
     source_->poll(100ms);
     loop_.poll();  // signals
     if (loop_.stopped()) return Error(Code::kUnavailable, "stopped while waiting: " + lacking);
+    if (Clock::now() > look_at) {
+      // It may be the settings that keep it waiting: another start has the new ones.
+      WEIR_TRY(check_settings_are_current(options_));
+      look_at = Clock::now() + kLookAtSettings;
+    }
     if (Clock::now() < say_at) continue;
     if (api_source_ == nullptr) return Error(Code::kNotFound, lacking);
     spdlog::warn("still waiting: {}", lacking);
+    event_writer_->warn("AgentWaits", lacking);
     say_at = Clock::now() + kSayAgain;
   }
-  own_ranges_ = store_.snapshot().nodes.at(ObjectKey{"", options_.node}).pod_cidrs;
-  return {};
+  const Node& node = store_.snapshot().nodes.at(ObjectKey{"", options_.node});
+  own_ranges_ = node.pod_cidrs;
+  return check_ranges(own_ranges_, options_.service_cidrs, node.addresses);
 }
 
 // Of what the start needs; empty: nothing.
@@ -108,11 +121,24 @@ bool Agent::keeps_own_node(const Change& change) {
       "Node {} {}: this agent goes on with what it was; drain the node and restart the agent",
       options_.node, why);
   spdlog::warn("{}", own_node_problem_);
+  if (event_writer_ != nullptr) event_writer_->warn("AgentWarns", own_node_problem_);
   return false;
 }
 
 void Agent::change(Change change) {
   if (!keeps_own_node(change)) return;
+  std::vector<Change> changes;
+  if (api_servers_ == nullptr) {
+    changes.push_back(std::move(change));
+  } else {
+    changes = api_servers_->take(std::move(change));
+  }
+  for (Change& one : changes) {
+    for (Change& last : node_local_.take(std::move(one))) apply(std::move(last));
+  }
+}
+
+void Agent::apply(Change change) {
   const bool own_tables = is_of_services(change);
   if (!store_.apply(std::move(change)) || sandboxes_ == nullptr) return;
   if (!own_tables) realize_soon();

@@ -62,4 +62,14 @@ Result<std::vector<std::string>> read_config_folder(const std::string& folder,
   return out;
 }
 
+Result<std::string> config_folder_text(const std::string& folder) {
+  WEIR_ASSIGN(const auto names, list_dir(folder));
+  std::string out;
+  for (const std::string& name : names) {
+    WEIR_ASSIGN(const std::string text, read_file(folder + "/" + name));
+    out += name + "=" + text + "\n";
+  }
+  return out;
+}
+
 }  // namespace weir

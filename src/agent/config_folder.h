@@ -15,6 +15,9 @@ namespace weir {
 Result<std::vector<std::string>> read_config_folder(const std::string& folder,
                                                     const std::vector<std::string>& settings);
 
+// All of the folder's settings as one text, to compare with that of another time.
+Result<std::string> config_folder_text(const std::string& folder);
+
 // Of `names`, the one that takes the fewest changes of single letters; empty: none is near.
 std::string nearest_name(std::string_view word, const std::vector<std::string>& names);
 

@@ -1,5 +1,7 @@
 #include "agent/options.h"
 
+#include <fmt/format.h>
+
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdlib>
@@ -74,8 +76,7 @@ void add_source(CLI::App& app, AgentOptions& options) {
 
 void add_options(CLI::App& app, AgentOptions& options) {
   app.add_option("--node", options.node, "name of this node, as in its Node object")
-      ->envname("NODE_NAME")
-      ->required();
+      ->envname("NODE_NAME");
   app.add_option("--run-dir", options.run_dir, "sockets")->capture_default_str();
   app.add_option("--state-dir", options.state_dir, "records of pods")->capture_default_str();
   app.add_option("--bpffs", options.bpffs, "directory on a BPF file system for pins")
@@ -84,6 +85,11 @@ void add_options(CLI::App& app, AgentOptions& options) {
   app.add_option("--cni-conf-dir", options.cni_conf_dir,
                  "where container runtimes look for networks: this one is written there when pods "
                  "can be served");
+  auto* remove = app.add_flag("--remove", options.remove,
+                              "take from this node what an agent has put there, and end");
+  app.add_option("--cni-bin-dir", options.cni_bin_dir, "where the plugin is removed from")
+      ->needs(remove);
+  app.add_flag("--idle", options.idle, "do nothing but wait for a signal")->group("");
   app.add_option("--device", options.devices,
                  "link to other machines (repeatable); default: all with a default route");
   app.add_option_function<std::vector<std::string>>(
@@ -102,10 +108,11 @@ void add_options(CLI::App& app, AgentOptions& options) {
 
 // What a folder may hold: all but where it is itself, and whose agent this is.
 std::vector<std::string> setting_names(const CLI::App& app) {
+  constexpr std::string_view kNever[] = {"help", "config", "node", "remove", "cni-bin-dir", "idle"};
   std::vector<std::string> out;
   for (const CLI::Option* option : app.get_options()) {
     for (const std::string& name : option->get_lnames()) {
-      if (name != "help" && name != "config" && name != "node") out.push_back(name);
+      if (std::ranges::find(kNever, name) == std::end(kNever)) out.push_back(name);
     }
   }
   return out;
@@ -119,9 +126,10 @@ bool is_given(const std::string& argument, const std::vector<std::string>& given
 }
 
 // The command line, and what it leaves open from the folder that it names.
-Result<std::vector<std::string>> all_arguments(const CLI::App& app, int argc, char** argv) {
+Result<std::vector<std::string>> all_arguments(const CLI::App& app, int argc, char** argv,
+                                               AgentOptions& options) {
   std::vector<std::string> given(argv + 1, argv + argc);
-  std::string folder;
+  std::string& folder = options.config;
   for (std::size_t i = 0; i < given.size(); ++i) {
     if (given[i] == "--config" && i + 1 < given.size()) folder = given[i + 1];
     if (given[i].starts_with("--config=")) folder = given[i].substr(sizeof "--config=" - 1);
@@ -129,6 +137,8 @@ Result<std::vector<std::string>> all_arguments(const CLI::App& app, int argc, ch
   if (folder.empty()) return given;
   auto read = read_config_folder(folder, setting_names(app));
   if (!read) return read.error().within("--config");
+  options.config_arguments = *read;
+  WEIR_ASSIGN(options.config_text, config_folder_text(folder));
   std::vector<std::string> out = given;
   for (const std::string& argument : *read) {
     if (!is_given(argument, given)) out.push_back(argument);
@@ -138,9 +148,9 @@ Result<std::vector<std::string>> all_arguments(const CLI::App& app, int argc, ch
 
 }  // namespace
 
-AgentOptions parse_agent_options(int argc, char** argv) {
+AgentOptions parse_agent_options(int argc, char** argv, const OnRefused& refused) {
   AgentOptions options;
-  std::string folder;
+  std::string folder;  // read by all_arguments
   CLI::App app{
       "Weir's agent: the network of one node. Serves CNI, keeps the BPF programs' tables equal to "
       "the\n"
@@ -149,18 +159,32 @@ AgentOptions parse_agent_options(int argc, char** argv) {
   app.add_option("--config", folder,
                  "folder with a file for each setting, named as its flag; flags given here win");
   add_options(app, options);
-  auto arguments = all_arguments(app, argc, argv);
+  auto arguments = all_arguments(app, argc, argv, options);
   if (!arguments) {
     std::cerr << arguments.error().text() << '\n';
+    refused(options, arguments.error().text());
     std::exit(2);
   }
   std::ranges::reverse(*arguments);  // as CLI11 wants them
   try {
     app.parse(*arguments);
+    if (options.node.empty() && !options.remove && !options.idle)
+      throw CLI::RequiredError("--node");
   } catch (const CLI::ParseError& error) {
-    std::exit(app.exit(error) == 0 ? 0 : 2);
+    if (app.exit(error) == 0) std::exit(0);
+    refused(options, error.what());
+    std::exit(2);
   }
   return options;
+}
+
+Result<void> check_settings_are_current(const AgentOptions& options) {
+  if (options.config.empty()) return {};
+  // Unreadable for a moment, it has not changed.
+  const auto now = config_folder_text(options.config);
+  if (!now || *now == options.config_text) return {};
+  return Error(Code::kUnavailable,
+               fmt::format("--config {}: the settings have changed", options.config));
 }
 
 }  // namespace weir

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -9,6 +10,9 @@
 namespace weir {
 
 struct AgentOptions {
+  std::string config;                         // a folder; empty: none
+  std::vector<std::string> config_arguments;  // what it has, as flags
+  std::string config_text;                    // config_folder_text()
   std::string node;
   std::string run_dir = "/run/weir";
   std::string state_dir = "/var/lib/weir";
@@ -17,6 +21,9 @@ struct AgentOptions {
   std::string kubeconfig;                // empty: this is a pod
   std::vector<std::string> api_servers;  // tried before the one that the above names
   std::string cni_conf_dir;              // empty: no configuration of the plugin is written
+  std::string cni_bin_dir;               // of removal: where the plugin is; empty: it stays
+  bool remove = false;                   // take all from the node instead of serving it
+  bool idle = false;                     // do nothing until a signal
   std::vector<std::string> devices;      // empty: all links with a default route
   std::vector<Cidr> service_cidrs;       // ranges of ClusterIPs
   std::string cgroup;                    // empty: the root of the v2 hierarchy
@@ -24,7 +31,12 @@ struct AgentOptions {
   Settings settings;
 };
 
-// Exits with usage or help when argv asks for that.
-AgentOptions parse_agent_options(int argc, char** argv);
+// Exits with help when argv asks for that. Refused settings are printed and given to `refused`,
+// with the options as far as they are known; then it exits.
+using OnRefused = std::function<void(const AgentOptions& options, const std::string& why)>;
+AgentOptions parse_agent_options(int argc, char** argv, const OnRefused& refused);
+
+// kUnavailable: the folder of settings has others now than at the start.
+Result<void> check_settings_are_current(const AgentOptions& options);
 
 }  // namespace weir

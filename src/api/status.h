@@ -48,6 +48,7 @@ struct HookTotals {
 
 struct Status {
   std::string node;
+  std::string waiting_for;  // before pods are served, and nothing below is known; empty: served
   std::string version;
   std::string build_id;  // of the BPF programs
   std::uint64_t uptime_seconds = 0;

@@ -54,6 +54,7 @@ void fields(auto& self, const auto& visit)
   requires by_fields::Is<decltype(self), Status>
 {
   visit("node", self.node);
+  visit("waiting_for", self.waiting_for);
   visit("version", self.version);
   visit("build_id", self.build_id);
   visit("uptime_seconds", self.uptime_seconds);

@@ -37,11 +37,6 @@ Result<OpenCgroup> open_cgroup(const std::string& path) {
 
 }  // namespace
 
-Result<void> check_cgroup(const std::string& path) {
-  WEIR_TRY(open_cgroup(path));
-  return {};
-}
-
 std::string CgroupAttacher::pin_path(const char* program) const {
   return paths_.links() + "/" + program;
 }

@@ -8,9 +8,6 @@
 
 namespace weir {
 
-// kInvalid, kNotFound: no folder of a cgroup v2 hierarchy.
-Result<void> check_cgroup(const std::string& path);
-
 // Socket programs on a cgroup, by pinned links: they outlive the agent, beside the programs of
 // others.
 class CgroupAttacher {

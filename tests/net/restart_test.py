@@ -306,7 +306,7 @@ def cannot_start(lab):
     cases = [
         ("a second agent on the same run directory", {}, "agent.pid"),
         ("a bpffs that is none", own | {"--bpffs": aside}, "mount -t bpf"),
-        ("a cgroup that is none", elsewhere | {"--cgroup": aside}, "cgroup v2"),
+        ("a cgroup that is none", elsewhere | {"--cgroup": aside / "none"}, "no such folder"),
         ("no Node object", elsewhere | {"--node": "nobody"}, "nobody"),
         ("a device that does not exist", elsewhere | {"--device": "nic9"}, "nic9"),
         ("an objects directory that does not exist", elsewhere | {"--objects": aside / "none"},
