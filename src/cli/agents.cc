@@ -6,6 +6,8 @@
 #include <cstdio>
 #include <filesystem>
 
+#include "cli/bridge.h"
+
 namespace weir::cli {
 namespace {
 
@@ -21,7 +23,9 @@ std::vector<Agent> local_agents(const fs::path& nodes) {
   std::error_code ignored;
   for (fs::directory_iterator node(nodes, ignored), end; node != end; node.increment(ignored)) {
     const fs::path socket = node->path() / "run" / "agent.sock";
-    if (has_socket(socket)) agents.push_back({node->path().filename().string(), socket.string()});
+    if (has_socket(socket)) {
+      agents.push_back({node->path().filename().string(), socket.string(), nullptr});
+    }
   }
   std::ranges::sort(agents, {}, &Agent::node);
   return agents;
@@ -44,6 +48,11 @@ Error nobody(const AgentOptions& options, const fs::path& nodes, const std::stri
 }  // namespace
 
 void AgentOptions::add_to(Command& command) {
+  cluster = command.is_plugin();
+  if (cluster) {
+    command.option("--node", node, "Ask this node only").placeholder("NODE");
+    return kube.add_to(command);
+  }
   command.option("--name", name, "Of the local cluster to ask (default: default)")
       .placeholder("NAME")
       .option("--run-dir", run_dir,
@@ -56,7 +65,14 @@ void AgentOptions::add_to(Command& command) {
 }
 
 Result<std::vector<Agent>> find_agents(const AgentOptions& options, const std::string& own) {
-  if (!options.socket.empty()) return std::vector<Agent>{{"", options.socket}};
+  if (options.cluster) {
+    WEIR_ASSIGN(auto opened, Bridge::open(options.kube.kubectl, options.node));
+    const std::shared_ptr<Bridge> bridge = std::move(opened);
+    std::vector<Agent> agents = bridge->agents();
+    for (Agent& agent : agents) agent.keeper = bridge;
+    return agents;
+  }
+  if (!options.socket.empty()) return std::vector<Agent>{{"", options.socket, nullptr}};
   const fs::path nodes = fs::path(options.run_dir) / options.name / "nodes";
   std::vector<Agent> agents = local_agents(nodes);
   if (!options.node.empty()) {
@@ -69,7 +85,7 @@ Result<std::vector<Agent>> find_agents(const AgentOptions& options, const std::s
     }
   }
   if (agents.empty() && options.name == "default" && has_socket(own)) {
-    agents.push_back({"", own});
+    agents.push_back({"", own, nullptr});
   }
   if (agents.empty()) return nobody(options, nodes, own);
   return agents;

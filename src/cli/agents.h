@@ -2,12 +2,14 @@
 
 #include <chrono>
 #include <functional>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "api/client.h"
 #include "base/result.h"
 #include "cli/command.h"
+#include "cli/kube_options.h"
 
 namespace weir::cli {
 
@@ -17,17 +19,22 @@ struct AgentOptions {
   std::string run_dir = "/run/weir/local";
   std::string socket;
   std::string node;
+  bool cluster = false;  // of Kubernetes, instead of this machine's agents
+  KubeOptions kube;
 
-  // Adds --name, --run-dir, --node, --socket.
+  // Adds --node; --kubeconfig and --context as a plugin of kubectl, else --name, --run-dir,
+  // --socket, too.
   void add_to(Command& command);
 };
 
 struct Agent {
   std::string node;  // of a local cluster; "" for the agent of this machine
   std::string socket;
+  std::shared_ptr<const void> keeper;  // of what the socket is the end of
 };
 
 // Those whose socket is there: --socket; else the nodes of the local cluster; else this machine's.
+// Of a Kubernetes cluster, those whose pods run.
 // kNotFound: none, with what to do about it.
 Result<std::vector<Agent>> find_agents(const AgentOptions& options,
                                        const std::string& own = "/run/weir/agent.sock");

@@ -15,7 +15,9 @@ constexpr const char* kAbout =
 
 // One error and where to read on, for scripts and newcomers alike.
 int usage_error(const CLI::App& app, const std::string& text) {
-  const std::string name = app.get_parent() == nullptr ? "weir" : "weir " + app.get_name();
+  const std::string name = app.get_parent() == nullptr
+                               ? app.get_name()
+                               : app.get_parent()->get_name() + " " + app.get_name();
   fmt::print(stderr, "{}: {}\nSee '{} --help'.\n", name, text, name);
   return kUsage;
 }
@@ -125,21 +127,27 @@ Command& Command::run(std::function<int()> action) {
 }
 
 struct Program::Parts {
-  CLI::App app{kAbout, "weir"};
+  explicit Parts(bool is_plugin)
+      : plugin(is_plugin), name(plugin ? "kubectl weir" : "weir"), app(kAbout, name) {}
+  bool plugin;
+  std::string name;
+  CLI::App app;
   std::deque<Command> commands;
 };
 
-Program::Program() : parts_(std::make_unique<Parts>()) {
+Program::Program(bool plugin) : parts_(std::make_unique<Parts>(plugin)) {
   CLI::App& app = parts_->app;
   app.require_subcommand(0, 1);
   app.get_formatter()->column_width(34);
-  app.footer("'weir VERB --help' tells more, with examples.");
+  app.footer(fmt::format("'{} VERB --help' tells more, with examples.", parts_->name));
 }
 
 Program::~Program() = default;
 
+bool Program::is_plugin() const { return parts_->plugin; }
+
 Command& Program::verb(const std::string& name, const std::string& help) {
-  return parts_->commands.emplace_back(*parts_->app.add_subcommand(name, help));
+  return parts_->commands.emplace_back(*parts_->app.add_subcommand(name, help), parts_->plugin);
 }
 
 int Program::run(int argc, const char* const* argv) {
@@ -151,7 +159,7 @@ int Program::run(int argc, const char* const* argv) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::CallForHelp&) {
-    fmt::print("{}", chosen().help(&chosen() == &app ? "" : "weir"));
+    fmt::print("{}", chosen().help(&chosen() == &app ? "" : parts_->name));
     return kOk;
   } catch (const CLI::ExtrasError&) {
     const auto words = chosen().remaining(true);

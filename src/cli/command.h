@@ -27,7 +27,7 @@ enum class Output { kText, kJson };
 // hold them in a shared_ptr that the run function captures.
 class Command {
  public:
-  explicit Command(CLI::App& app) : app_(app) {}
+  Command(CLI::App& app, bool plugin) : app_(app), plugin_(plugin) {}
   Command(const Command&) = delete;
   Command& operator=(const Command&) = delete;
 
@@ -58,12 +58,15 @@ class Command {
   // Every word after the verb is an argument, flags too.
   Command& raw(std::vector<std::string>& words);
   Command& run(std::function<int()> action);
+  // The program is kubectl-weir: it asks clusters, and nothing of this machine.
+  bool is_plugin() const { return plugin_; }
 
  private:
   friend class Program;
   Command& add(CLI::Option* option);
 
   CLI::App& app_;
+  bool plugin_;
   CLI::Option* last_ = nullptr;
   std::map<CLI::Option*, std::vector<std::string>> choices_;
   std::vector<std::string>* raw_ = nullptr;
@@ -72,11 +75,13 @@ class Command {
 
 class Program {
  public:
-  Program();
+  // plugin: it is called as `kubectl weir`.
+  explicit Program(bool plugin = false);
   ~Program();
   Program(const Program&) = delete;
   Program& operator=(const Program&) = delete;
 
+  bool is_plugin() const;
   Command& verb(const std::string& name, const std::string& help);
   // Parses and runs the verb; prints help or the usage error itself. The exit code.
   int run(int argc, const char* const* argv);

@@ -35,6 +35,12 @@ std::string devices_text(const api::Status& status) {
 }
 
 std::string summary(const api::Status& status) {
+  if (!status.waiting_for.empty()) {
+    const Rows rows = {{"agent", fmt::format("{} up {}, kernel {}", status.version,
+                                             uptime_text(status.uptime_seconds), status.kernel)},
+                       {"starting", status.waiting_for}};
+    return table(rows, "  ");
+  }
   const char* programs = status.adopted ? "adopted, traffic went on" : "loaded at the start";
   const Rows rows = {
       {"agent", fmt::format("{} up {}, kernel {}", status.version,
