@@ -74,7 +74,8 @@ Result<Settings> settings_of(const Options& options) {
   WEIR_ASSIGN(const Json map,
               get(options.kube.kubectl, {"configmap", "weir-config", "--namespace", kNamespace}));
   Settings out;
-  for (const auto& [key, value] : map.value("data", Json::object()).items()) out[key] = value;
+  const Json data = map.value("data", Json::object());
+  for (const auto& [key, value] : data.items()) out[key] = value;
   if (out["api-server"].empty()) {
     WEIR_ASSIGN(out["api-server"], api_servers(options.kube.kubectl));
   }
@@ -85,19 +86,20 @@ Result<Settings> settings_of(const Options& options) {
       return Error(Code::kInvalid, fmt::format("--set '{}': NAME=VALUE is needed", text));
     }
     out[text.substr(0, equals)] = text.substr(equals + 1);
+    if (equals + 1 == text.size()) out.erase(text.substr(0, equals));
   }
   return out;
 }
 
 // What is worth knowing before: none of it is refused.
-void look_around(const Kubectl& kubectl, const Settings& settings) {
+void look_around(const Kubectl& kubectl, Settings& settings) {
   const auto say = [](const std::string& text) { fmt::print(stderr, "weir: note: {}\n", text); };
   if (const auto proxy = get(kubectl, {"daemonset", "kube-proxy", "--namespace", "kube-system"});
       proxy && !proxy->empty()) {
     say("kube-proxy runs here, and Weir serves Services without it: once Weir is ready, 'kubectl "
         "--namespace kube-system delete daemonset kube-proxy'");
   }
-  if (settings.at("service-cidr").empty()) {
+  if (settings["service-cidr"].empty()) {
     say("the range of ClusterIPs is not known; --set service-cidr=RANGE tells it, so that packets "
         "to Services that do not exist are refused");
   }
@@ -115,12 +117,13 @@ void look_around(const Kubectl& kubectl, const Settings& settings) {
 }
 
 Result<std::string> manifest_of(const Options& options) {
-  WEIR_ASSIGN(const Settings settings, settings_of(options));
+  WEIR_ASSIGN(Settings settings, settings_of(options));
   look_around(options.kube.kubectl, settings);
   std::string manifest(kCniManifest);
   for (const auto& [key, value] : settings) {
     WEIR_ASSIGN(manifest, with_setting(std::move(manifest), key, value));
   }
+  manifest = with_settings_mark(std::move(manifest), Json(settings).dump());
   if (!options.image.empty()) manifest = with_image(std::move(manifest), options.image);
   if (options.node_local) manifest += fmt::format("---\n{}", kNodeLocalManifest);
   return manifest;
@@ -189,7 +192,8 @@ void add_install(Program& program) {
   auto options = std::make_shared<Options>();
   Command& verb = program.verb("install", "Install or upgrade Weir in a Kubernetes cluster");
   verb.option("--set", options->settings,
-              "A setting of the agents (repeatable; 'weir-agent --help' tells them)")
+              "A setting of the agents (repeatable; 'weir-agent --help' tells them); NAME= is the "
+              "manifest's")
       .placeholder("NAME=VALUE")
       .option("--image", options->image, "Where the image is, without the tag")
       .placeholder("IMAGE")

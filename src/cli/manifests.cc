@@ -42,6 +42,15 @@ Result<std::string> with_setting(std::string manifest, const std::string& key,
   return manifest;
 }
 
+std::string with_settings_mark(std::string manifest, const std::string& mark) {
+  constexpr std::string_view kMark = "        weir.dev/config: ";
+  const auto found = manifest.find(kMark);
+  if (found == std::string::npos) return manifest;
+  const auto value = found + kMark.size();
+  manifest.replace(value, manifest.find('\n', value) - value, nlohmann::json(mark).dump());
+  return manifest;
+}
+
 std::string with_image(std::string manifest, const std::string& image) {
   for (std::size_t at = 0; (at = manifest.find(kImage, at)) != std::string::npos;) {
     manifest.replace(at, kImage.size() - 1, image);

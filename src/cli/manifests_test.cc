@@ -33,6 +33,12 @@ TEST(Manifests, AValueCannotBecomeOtherYaml) {
   EXPECT_THAT(*quoted, HasSubstr(R"(  device: "a\"b\\c")"));
 }
 
+TEST(Manifests, OtherSettingsMakePodsAnew) {
+  const auto one = with_settings_mark(std::string(kCniManifest), R"({"device":"eth0"})");
+  EXPECT_THAT(one, HasSubstr("\n        weir.dev/config: \"{\\\"device\\\":\\\"eth0\\\"}\"\n"));
+  EXPECT_EQ(with_settings_mark(one, "x"), with_settings_mark(std::string(kCniManifest), "x"));
+}
+
 TEST(Manifests, TheImageOfAllContainersComesFromElsewhere) {
   for (const auto manifest : {kCniManifest, kRemoveManifest}) {
     const std::string changed = with_image(std::string(manifest), "registry.example:5000/weir");

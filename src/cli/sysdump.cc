@@ -123,6 +123,7 @@ Result<void> dump(const Options& options) {
   std::error_code ignored;
   fs::remove_all(scratch, ignored);
   WEIR_TRY(packed);
+  fs::permissions(path, fs::perms::owner_read | fs::perms::owner_write, ignored);
   fmt::print("{}\n", path);
   if (collected.failed() > 0) {
     fmt::print(stderr, "weir: note: {} parts could not be had; the files say why\n",
