@@ -33,16 +33,13 @@ Change erase(const char* name) { return Erase{Kind::kEndpointSlice, {"default", 
 
 class ApiServersTest : public testing::Test {
  protected:
-  ApiServersTest() {
-    char form[] = "/tmp/weir-api-servers-XXXXXX";
-    folder_ = mkdtemp(form);
-  }
   ~ApiServersTest() override { std::filesystem::remove_all(folder_); }
 
   std::string path() const { return folder_ + "/api-servers"; }
 
-  std::string folder_;
-  ApiServers servers_{folder_ + "/api-servers"};
+  char form_[32] = "/tmp/weir-servers-XXXXXX";
+  std::string folder_ = mkdtemp(form_);
+  ApiServers servers_{path()};
 };
 
 TEST_F(ApiServersTest, WhatServesIsRememberedInBothFamilies) {

@@ -16,8 +16,8 @@ extern const std::string_view kNodeLocalManifest;
 // in one.
 Result<std::string> with_setting(std::string manifest, const std::string& key,
                                  const std::string& value);
-// With the pods' annotation weir.dev/config changed, so that agents are made anew when their settings
-// differ.
+// With the pods' annotation weir.dev/config changed, so that agents are made anew when their
+// settings differ.
 std::string with_settings_mark(std::string manifest, const std::string& mark);
 // With images from elsewhere: "registry.example/weir" in place of weir.dev/weir; tags stay.
 std::string with_image(std::string manifest, const std::string& image);

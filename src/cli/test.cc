@@ -16,6 +16,7 @@
 #include "cli/agents.h"
 #include "cli/kube_options.h"
 #include "cli/table.h"
+#include "cli/test_diagnosis.h"
 #include "cli/test_plan.h"
 #include "cli/verbs.h"
 
@@ -102,11 +103,6 @@ struct Options {
   Output output = Output::kText;
 };
 
-struct Outcome {
-  Question question;
-  std::string fault;  // empty: answered
-};
-
 std::string replaced(std::string text, std::string_view what, const std::string& by) {
   for (std::size_t at = 0; (at = text.find(what, at)) != std::string::npos; at += by.size()) {
     text.replace(at, what.size(), by);
@@ -130,6 +126,7 @@ struct Agents {
   std::vector<std::string> notes;
   std::vector<Agent> asked;
   std::uint32_t pod_mtu = 1400;
+  std::string tunnel;
 };
 
 void look_at_nodes(const Kubectl& kubectl, const std::vector<AgentPod>& pods, Agents& out) {
@@ -179,6 +176,7 @@ Agents look_at_agents(const Options& options) {
           fmt::format("the agent of node {} serves no pods: {}", agent.node, status->waiting_for));
     } else {
       out.pod_mtu = status->pod_mtu;
+      out.tunnel = status->tunnel;
     }
     for (const auto& text : status->warnings) {
       out.notes.push_back(fmt::format("node {}: {}", agent.node, text));
@@ -311,7 +309,7 @@ std::vector<Outcome> ask_from(const Kubectl& kubectl, const std::string& pod,
     if (fault.empty() && !question.want.empty() && who != question.want) {
       fault = fmt::format("'{}' answered", who);
     }
-    out.push_back({std::move(question), std::move(fault)});
+    out.push_back({std::move(question), std::move(fault), ""});
   }
   return out;
 }
@@ -375,25 +373,21 @@ Json json_of(const std::vector<Outcome>& outcomes, const std::vector<std::string
                     {"from", one.question.from},
                     {"to", one.question.to},
                     {"question", to_string(one.question.probe)},
-                    {"fault", one.fault}});
+                    {"fault", one.fault},
+                    {"dropped", one.dropped}});
   }
   return {{"questions", list}, {"faults", faults}, {"notes", notes}};
 }
 
-void add_faults(const std::vector<Outcome>& outcomes, const std::vector<Flow>& drops,
-                std::vector<std::string>& faults) {
-  for (const Outcome& one : outcomes) {
+void add_drops(std::vector<Outcome>& outcomes, const std::vector<Flow>& drops) {
+  for (Outcome& one : outcomes) {
     if (one.fault.empty()) continue;
-    std::string text =
-        fmt::format("{} ({}): {} to {}, {}: {}", one.question.check, one.question.family,
-                    one.question.from, one.question.to, to_string(one.question.probe), one.fault);
     const auto address = Address::parse(one.question.probe.target);
     const auto drop = std::ranges::find_if(drops, [&](const Flow& flow) {
       return address && flow.destination.port == one.question.probe.port &&
              flow.destination.address == *address;
     });
-    if (drop != drops.end()) text += fmt::format("; dropped: {}", drop_text(drop->reason));
-    faults.push_back(std::move(text));
+    if (drop != drops.end()) one.dropped = drop_text(drop->reason);
   }
 }
 
@@ -432,10 +426,12 @@ int run(const Options& options) {
     return fail(bed.error());
   }
   bed->pod_mtu = agents.pod_mtu;
-  const auto outcomes = ask_all(options.kube.kubectl, *bed);
+  bed->tunnel = agents.tunnel;
+  auto outcomes = ask_all(options.kube.kubectl, *bed);
   const bool any_fault =
       std::ranges::any_of(outcomes, [](const Outcome& one) { return !one.fault.empty(); });
-  add_faults(outcomes, any_fault ? drops_of(agents.asked) : std::vector<Flow>(), faults);
+  if (any_fault) add_drops(outcomes, drops_of(agents.asked));
+  for (std::string& text : diagnose(*bed, outcomes)) faults.push_back(std::move(text));
   unmake_bed(options);
   return tell(options, outcomes, faults, agents.notes);
 }

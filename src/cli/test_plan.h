@@ -34,6 +34,7 @@ struct TestBed {
   std::uint16_t tcp_node_port = 0;  // 0: none
   std::uint16_t udp_node_port = 0;
   std::uint32_t pod_mtu = 1500;
+  std::string tunnel;  // "vxlan 8472", "none"
 };
 
 struct Question {

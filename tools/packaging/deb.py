@@ -26,7 +26,7 @@ Description: Pod network and Services of Kubernetes in eBPF
 def depends(stage):
     """What dpkg-shlibdeps finds that the programs need."""
     (stage.root / "debian").mkdir()
-    (stage.root / "debian/control").write_text("Source: weir\n\nPackage: weir\n")
+    (stage.root / "debian/control").write_text("Source: weir\n\nPackage: weir\nArchitecture: amd64\n")
     text = run("dpkg-shlibdeps", "-O", *(f"usr/bin/{name}" for name in ("weir", "weir-agent")),
                cwd=stage.root)
     run("rm", "-r", stage.root / "debian")
@@ -54,7 +54,7 @@ def manual_pages(stage):
 
     page("weir", "network of Kubernetes pods in eBPF", 1)
     for verb in verbs():
-        page(f"weir {verb}", f"a verb of weir(1)", 1)
+        page(f"weir {verb}", "a verb of weir(1)", 1)
     page("weir-agent", "agent of a node", 8)
 
 

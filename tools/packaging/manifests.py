@@ -25,6 +25,8 @@ def seal_of(tree, text):
 
 
 def is_sealed(tree, path):
+    if not (tree / path).exists():
+        return False
     head, _, text = (tree / path).read_text().partition("\n")
     return head + "\n" == HEAD.format(seal=seal_of(tree, text))
 
