@@ -11,10 +11,13 @@ foreach(label unit compile packet net fuzz)
   add_custom_target(tests_${label})
 endforeach()
 
+# What is built does not depend on where.
+set(weir_no_paths -ffile-prefix-map=${CMAKE_SOURCE_DIR}=weir)
 set(weir_warnings -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wswitch)
 
 function(weir_options target)
-  target_compile_options(${target} PRIVATE ${weir_warnings} $<$<BOOL:${WEIR_WERROR}>:-Werror>)
+  target_compile_options(${target} PRIVATE ${weir_warnings} $<$<BOOL:${WEIR_WERROR}>:-Werror>
+    ${weir_no_paths})
   if(WEIR_SANITIZE)
     target_compile_options(${target} PRIVATE -fsanitize=${WEIR_SANITIZE} -fno-omit-frame-pointer)
     target_link_options(${target} PRIVATE -fsanitize=${WEIR_SANITIZE})
@@ -96,7 +99,7 @@ function(weir_bpf name)
   set(skeleton ${CMAKE_CURRENT_BINARY_DIR}/skel/${name}.skel.h)
   file(MAKE_DIRECTORY ${CMAKE_CURRENT_BINARY_DIR}/skel)
   add_custom_command(OUTPUT ${object}
-    COMMAND ${WEIR_CLANG} -target bpf -mcpu=v3 -O2 -g -std=gnu17
+    COMMAND ${WEIR_CLANG} -target bpf -mcpu=v3 -O2 -g -std=gnu17 ${weir_no_paths}
       -Wall -Wextra -Werror -Wshadow -Wno-unused-parameter -Wno-address-of-packed-member
       -I${CMAKE_BINARY_DIR}/include/abi -I${CMAKE_CURRENT_SOURCE_DIR} -I${WEIR_LIBBPF}/include
       -idirafter /usr/include/x86_64-linux-gnu
