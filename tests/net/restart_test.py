@@ -18,7 +18,7 @@ from lib_net import wait_for
 from lib_traffic import Traffic
 
 ROUNDS = 20
-CLAIMS = 33
+CLAIMS = 35
 
 
 # --- what the tables say -------------------------------------------------------------------------
@@ -341,6 +341,32 @@ def cannot_start(lab):
             assert done.returncode == 1 and says in done.stdout + done.stderr, done
 
 
+def waits_and_says_so(lab):
+    node = lab.a
+    aside = lab.folder / "waiting"
+    aside.mkdir()
+    where = aside / "run" / "agent.sock"
+    words = node.command("--run-dir", aside / "run", "--state-dir", aside / "state", "--bpffs",
+                         node.bpffs / "nobody", "--node", "nobody")
+    with claim("an agent that waits is no agent that serves: a probe tells what it waits for"):
+        with subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                              stderr=subprocess.DEVNULL) as agent:
+            try:
+                wait_for(where.exists, "the agent's socket", 20)
+                for option, status in (("--probe", 3), ("-ojson", 0)):
+                    done = subprocess.run(["weir", "status", "--socket", where, option], text=True,
+                                          capture_output=True, check=False, timeout=20)
+                    equal(done.returncode, status, done.stderr)
+                    assert "Node nobody is not among the objects" in done.stdout, done.stdout
+            finally:
+                agent.terminate()
+        equal(agent.returncode, 1)
+    with claim("one that serves passes the probe, and says nothing"):
+        done = subprocess.run(["weir", "status", "--probe", "--socket", node.run_dir / "agent.sock"],
+                              text=True, capture_output=True, check=False, timeout=20)
+        equal((done.returncode, done.stdout), (0, ""))
+
+
 def main():
     lib_lab.begin()
     lab = lib_lab.Lab("vxlan")
@@ -352,6 +378,7 @@ def main():
     lab.a.stop()
     lab.a.start()
     cannot_start(lab)
+    waits_and_says_so(lab)
     lib_lab.finish(CLAIMS)
 
 
