@@ -108,7 +108,8 @@ def build(kind):
     preset, targets = BUILDS[kind]
     commands = [[ROOT / "tools" / "build", preset, *targets]]
     if kind in ("cluster", "conformance"):
-        commands.append([CLUSTER / "build", *(["e2e"] if kind == "conformance" else [])])
+        commands += [[ROOT / "package", "image"],
+                     [CLUSTER / "build", *(["e2e"] if kind == "conformance" else [])]]
     for command in commands:
         if subprocess.run(command, check=False, stdin=subprocess.DEVNULL).returncode:
             return Result(f"build of {kind}", FAILED)
