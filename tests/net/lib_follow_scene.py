@@ -80,15 +80,15 @@ class Scene(contextlib.ExitStack):
         self.server = self.serve(port=self.server.port, **options)
 
     def change(self, *kinds):
-        """Something comes, changes and goes, of each kind."""
+        """Something passes, changes, goes and comes, of each kind; who has the last has all."""
         self.changes += 1
         mark = f"change-{self.changes}"
         for kind in kinds or KINDS:
-            self.store.put(kind, "n0", mark)
-            self.store.put(kind, mark, mark)
-            self.store.delete(kind, f"change-{self.changes - 1}")
             self.store.put(kind, "passing", mark)
             self.store.delete(kind, "passing")
+            self.store.put(kind, "n0", mark)
+            self.store.delete(kind, f"change-{self.changes - 1}")
+            self.store.put(kind, mark, mark)
 
     def deselect(self):
         """What is there, and no longer wanted."""
