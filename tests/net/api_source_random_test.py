@@ -19,10 +19,11 @@ from lib_lab import claim
 SEEDS = 20
 STEPS = 150
 CHURN_SECONDS = 10
+# Each tells that something is wrong: an event that is lost without a trace is lost.
 GARBAGE = (b"not json\n", b"{}\n", b"null\n", b'{"type":"ADDED","object":null}\n', b"\0\xff\n",
            b'{"type":"DELETED","object":{"metadata":{"name":"n0"}}}\n',
            b'{"type":"ERROR","object":{"code":410}}\n', b'{"type":"ERROR","object":{"code":500}}\n',
-           b'{"type":"BOOKMARK","object":{"metadata":{"resourceVersion":"99999999"}}}\n', b"\n")
+           b'{"type":"BOOKMARK","object":{"metadata":{"resourceVersion":"99999999"}}}\n')
 
 
 class Chaos:

@@ -17,7 +17,7 @@ from lib_follow_scene import NAMES, Scene
 from lib_lab import claim, equal
 from lib_net import wait_for
 
-CLAIMS = 41
+CLAIMS = 42
 FAST = {"longest_retry_ms": 4}
 
 
@@ -158,6 +158,11 @@ def refusals(pki):
             scene.goes_on()
             equal(scene.server.faults_left(), 0)
             scene.follower.is_content()
+    with claim("what is not text in a refusal is not passed on"), Scene(pki) as scene:
+        scene.server.fail("*", "Pod", lambda *_: lib_fake_api.Answer(500, [b"\xff\xfe\0 \xc3"]))
+        scene.start()
+        scene.follower.complains("pods", "500: ??? ?")
+        scene.follower.has_synced()
     with claim("403: the missing permission is named"), Scene(pki) as scene:
         scene.server.forbidden = {"EndpointSlice"}
         scene.start()
