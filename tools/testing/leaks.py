@@ -6,7 +6,8 @@ import time
 from pathlib import Path
 
 CGROUPS = ("/sys/fs/cgroup", *map(str, Path("/sys/fs/cgroup").glob("*/")))
-FOLDERS = ("/run/weir", "/var/lib/weir", "/etc/netns", str(Path.home() / ".cache/weir-k8s/state"))
+FOLDERS = ("/run/weir", "/var/lib/weir", "/etc/netns")
+CLUSTER = Path.home() / ".cache" / "weir-k8s" / "state"  # of tests/cluster, while there is one
 # the machine's own: a test must not take them away
 KEPT = ("link", "route", "routing rule", "netfilter rule", "sysctl")
 SYSCTLS = ("net/ipv4/ip_forward", "net/ipv4/conf/all/rp_filter", "net/ipv6/conf/all/forwarding",
@@ -20,6 +21,7 @@ def picture():
         "link": names("/sys/class/net"),
         "mount": mounts(),
         "file": {path for folder in FOLDERS for path in below(folder)},
+        "cluster": {str(CLUSTER)} if CLUSTER.exists() else set(),
         "pin in bpffs": {path for folder in bpffs() for path in below(folder)},
         "cgroup": {path for folder in CGROUPS for path in weir_cgroups(folder)},
         "route": lines("ip", "-o", "route") | lines("ip", "-o", "-6", "route"),
