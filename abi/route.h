@@ -4,12 +4,16 @@
 
 /* What lies behind an address that is no pod of this node. */
 enum weir_route_kind {
-  WEIR_ROUTE_OUTSIDE = 0,    /* no entry: the world */
+  WEIR_ROUTE_OUTSIDE = 0,    /* the world; also without an entry */
   WEIR_ROUTE_LOCAL_PODS = 1, /* this node's pod range: an address without endpoint is unknown */
   WEIR_ROUTE_HOST = 2,       /* an address of this node itself */
   WEIR_ROUTE_PODS = 3,       /* another node's pod range */
   WEIR_ROUTE_NODE = 4,       /* an address of another node */
   WEIR_ROUTE_SERVICES = 5,   /* the range of ClusterIPs: who is not in weir_service is nobody */
+};
+
+enum weir_route_flag {
+  WEIR_ROUTE_KEEP_SOURCE = 1, /* OUTSIDE: connections to it are not masqueraded */
 };
 
 /* Packets for a Service, untranslated, to the node of the backend travel in a network identifier of
@@ -29,6 +33,7 @@ struct weir_route {
   __u32 version;
   __u32 node; /* index of the node, for events */
   __u8 kind;  /* enum weir_route_kind */
-  __u8 pad[7];
+  __u8 flags; /* enum weir_route_flag */
+  __u8 pad[6];
 };
 WEIR_LAYOUT(weir_route, 32);

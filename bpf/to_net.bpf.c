@@ -52,7 +52,9 @@ static __always_inline int host_to_nic(struct __sk_buff* skb, struct packet* pkt
   }
   /* A pod's packet that the stack routed, say in fragments, would leave with the pod's address. */
   if (cfg.masquerade && route_lookup(&pkt->src, &pkt->from.route) &&
-      pkt->from.route.kind == WEIR_ROUTE_LOCAL_PODS && !route_lookup(&pkt->dst, &pkt->to.route))
+      pkt->from.route.kind == WEIR_ROUTE_LOCAL_PODS &&
+      (!route_lookup(&pkt->dst, &pkt->to.route) ||
+       is_masqueraded(pkt->to.route.kind, pkt->to.route.flags)))
     return drop(skb, pkt, WEIR_DROP_NOT_TRANSLATABLE);
   return forward(skb, pkt, WEIR_OUT_DIRECT, TCX_NEXT);
 }

@@ -98,7 +98,8 @@ static __always_inline int icmp_unrelated(struct __sk_buff* skb, const struct pa
   if (!ingress) return forward(skb, pkt, WEIR_OUT_LOCAL, TCX_NEXT);
   struct weir_route route;
   if (pkt->hook == WEIR_HOOK_FROM_NET &&
-      (!route_lookup(&pkt->dst, &route) || route.kind == WEIR_ROUTE_HOST))
+      (!route_lookup(&pkt->dst, &route) || route.kind == WEIR_ROUTE_HOST ||
+       route.kind == WEIR_ROUTE_OUTSIDE))
     return to_stack(skb, pkt);
   return drop(skb, pkt, WEIR_DROP_ICMP_UNRELATED);
 }

@@ -14,6 +14,7 @@ SHARED int end_find(const struct weir_addr* addr, struct end* end) {
   if (found == ENDPOINT_RACE) return WEIR_DROP_RACE;
   end->local = found == ENDPOINT_FOUND;
   end->kind = WEIR_ROUTE_OUTSIDE;
+  end->route.flags = 0;
   if (!end->local && route_lookup(addr, &end->route)) end->kind = end->route.kind;
   return WEIR_DROP_NONE;
 }
@@ -199,11 +200,16 @@ static __always_inline enum weir_drop path_back(struct __sk_buff* skb, struct pa
   return fib_path(skb, ifindex, pkt->ipv4, &pkt->nat.dst, &pkt->src, path);
 }
 
+/* By where it goes: connections to it leave with the node's address. */
+static __always_inline bool is_masqueraded(__u8 kind, __u8 flags) {
+  return cfg.masquerade && kind == WEIR_ROUTE_OUTSIDE && !(flags & WEIR_ROUTE_KEEP_SOURCE);
+}
+
 static __always_inline enum translate translation(const struct packet* pkt) {
   const bool leaves =
       pkt->paths.there.out == WEIR_OUT_DIRECT || pkt->paths.there.out == WEIR_OUT_TUNNEL;
-  if (pkt->hook == WEIR_HOOK_FROM_POD && cfg.masquerade && !pkt->to.local &&
-      pkt->to.kind == WEIR_ROUTE_OUTSIDE)
+  if (pkt->hook == WEIR_HOOK_FROM_POD && !pkt->to.local &&
+      is_masqueraded(pkt->to.kind, pkt->to.route.flags))
     return TRANSLATE_SOURCE;
   if (!cfg.services || !pkt->service.id || (pkt->paths.there.dsr && leaves)) return TRANSLATE_NOT;
   /* The answers must come back here to be translated. */

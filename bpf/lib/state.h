@@ -71,8 +71,8 @@ static __always_inline enum endpoint_found endpoint_lookup(const struct weir_add
   return ENDPOINT_RACE;
 }
 
-/* Copies the route of `addr`; false: OUTSIDE. The trie frees its nodes by RCU: no foreign values.
- */
+/* Copies the route of `addr`; false: there is none, which means OUTSIDE. The trie frees its nodes
+ * by RCU: no foreign values. */
 static __always_inline bool route_lookup(const struct weir_addr* addr, struct weir_route* out) {
   const struct weir_route_key key = {.prefixlen = 128, .addr = *addr};
   const struct weir_route* found = bpf_map_lookup_elem(&weir_route, &key);

@@ -152,6 +152,7 @@ Result<void> Agent::open_network() {
   config_.name = options_.node;
   config_.tunnel = options_.settings.tunnel != 0;
   if (options_.settings.services != 0) config_.service_cidrs = options_.service_cidrs;
+  config_.non_masquerade_cidrs = options_.non_masquerade_cidrs;
   WEIR_ASSIGN(config_.netns_cookie, current_netns_cookie());
   WEIR_TRY(choose_devices(*netlink_, options_.devices));
   return {};

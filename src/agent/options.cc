@@ -18,10 +18,18 @@ std::string flag_of(std::string name) {
   return "--" + name;
 }
 
-Cidr cidr_of(const std::string& text) {
-  const auto cidr = Cidr::parse(text);
-  if (!cidr) throw CLI::ValidationError("--service-cidr", cidr.error().text());
-  return *cidr;
+void add_cidrs(CLI::App& app, const std::string& flag, std::vector<Cidr>& into,
+               const std::string& help) {
+  app.add_option_function<std::vector<std::string>>(
+      flag,
+      [&into, flag](const std::vector<std::string>& texts) {
+        for (const auto& text : texts) {
+          const auto cidr = Cidr::parse(text);
+          if (!cidr) throw CLI::ValidationError(flag, cidr.error().text());
+          into.push_back(*cidr);
+        }
+      },
+      help);
 }
 
 void add_settings(CLI::App& app, Settings& settings) {
@@ -92,12 +100,10 @@ void add_options(CLI::App& app, AgentOptions& options) {
   app.add_flag("--idle", options.idle, "do nothing but wait for a signal")->group("");
   app.add_option("--device", options.devices,
                  "link to other machines (repeatable); default: all with a default route");
-  app.add_option_function<std::vector<std::string>>(
-      "--service-cidr",
-      [&options](const std::vector<std::string>& texts) {
-        for (const auto& text : texts) options.service_cidrs.push_back(cidr_of(text));
-      },
-      "range of the cluster's ClusterIPs (repeatable)");
+  add_cidrs(app, "--service-cidr", options.service_cidrs,
+            "range of the cluster's ClusterIPs (repeatable)");
+  add_cidrs(app, "--non-masquerade-cidr", options.non_masquerade_cidrs,
+            "destinations outside that pods speak to with their own addresses (repeatable)");
   app.add_option("--cgroup", options.cgroup,
                  "cgroup v2 folder of the processes whose sockets are served; default: all");
   app.add_option("--log-level", options.log_level, "debug, info, warn or error")

@@ -17,16 +17,17 @@ struct AgentOptions {
   std::string run_dir = "/run/weir";
   std::string state_dir = "/var/lib/weir";
   std::string bpffs = "/sys/fs/bpf/weir";
-  std::string objects;                   // a directory; empty: an API server
-  std::string kubeconfig;                // empty: this is a pod
-  std::vector<std::string> api_servers;  // tried before the one that the above names
-  std::string cni_conf_dir;              // empty: no configuration of the plugin is written
-  std::string cni_bin_dir;               // of removal: where the plugin is; empty: it stays
-  bool remove = false;                   // take all from the node instead of serving it
-  bool idle = false;                     // do nothing until a signal
-  std::vector<std::string> devices;      // empty: all links with a default route
-  std::vector<Cidr> service_cidrs;       // ranges of ClusterIPs
-  std::string cgroup;                    // empty: the root of the v2 hierarchy
+  std::string objects;                     // a directory; empty: an API server
+  std::string kubeconfig;                  // empty: this is a pod
+  std::vector<std::string> api_servers;    // tried before the one that the above names
+  std::string cni_conf_dir;                // empty: no configuration of the plugin is written
+  std::string cni_bin_dir;                 // of removal: where the plugin is; empty: it stays
+  bool remove = false;                     // take all from the node instead of serving it
+  bool idle = false;                       // do nothing until a signal
+  std::vector<std::string> devices;        // empty: all links with a default route
+  std::vector<Cidr> service_cidrs;         // ranges of ClusterIPs
+  std::vector<Cidr> non_masquerade_cidrs;  // pods speak to them with their own addresses
+  std::string cgroup;                      // empty: the root of the v2 hierarchy
   std::string log_level = "info";
   Settings settings;
 };

@@ -16,7 +16,8 @@ struct NodeConfig {
   bool tunnel = true;                 // off: native routing
   std::vector<Address> addresses;     // this host's own, from the kernel; loopback is skipped
   std::vector<Cidr> service_cidrs{};  // ranges of ClusterIPs
-  std::uint64_t netns_cookie = 0;     // of this host's namespace; 0: not known
+  std::vector<Cidr> non_masquerade_cidrs{};  // outside, but pods speak to it with their own address
+  std::uint64_t netns_cookie = 0;            // of this host's namespace; 0: not known
 
   friend bool operator==(const NodeConfig&, const NodeConfig&) = default;
 };

@@ -149,6 +149,39 @@ TEST(Compile, TheRangeOfServicesIsARouteUnlessANodeHasIt) {
   EXPECT_EQ(out.conflicts.size(), 2u);
 }
 
+TEST(Compile, WhatIsNotMasqueradedIsARouteUnlessTheClusterHasIt) {
+  Store store;
+  store.upsert(Object(node("n0", {"172.30.0.10"}, {"10.244.0.0/24", "fd00:10::/64"})));
+  store.upsert(Object(node("n1", {"172.30.0.11"}, {"10.244.1.0/24"})));
+  NodeConfig config{.name = "n0", .addresses = {}};
+  config.service_cidrs = {cidr("10.96.0.0/16")};
+  config.non_masquerade_cidrs = {cidr("10.0.0.0/8"),      cidr("10.244.1.0/24"),
+                                 cidr("10.244.0.128/25"), cidr("10.96.4.0/24"),
+                                 cidr("172.30.0.11/32"),  cidr("fd00::/8")};
+  const auto out = compile(store.snapshot(), config);
+  EXPECT_EQ(to_string(out.entries.routes.at(cidr("10.0.0.0/8"))),
+            "kind=outside node_addr=none node=00000000 keep-source");
+  EXPECT_EQ(to_string(out.entries.routes.at(cidr("fd00::/8"))),
+            "kind=outside node_addr=none node=00000000 keep-source");
+  EXPECT_EQ(out.entries.routes.at(cidr("10.244.1.0/24")).kind, WEIR_ROUTE_PODS);
+  EXPECT_EQ(out.entries.routes.at(cidr("172.30.0.11/32")).kind, WEIR_ROUTE_NODE);
+  EXPECT_FALSE(out.entries.routes.contains(cidr("10.244.0.128/25")));
+  EXPECT_FALSE(out.entries.routes.contains(cidr("10.96.4.0/24")));
+  EXPECT_THAT(out.conflicts, IsEmpty());
+}
+
+TEST(Compile, AllOfIpv6IsNotAllOfIpv4) {
+  NodeConfig config{.name = "n0", .addresses = {}};
+  config.non_masquerade_cidrs = {cidr("::/0")};
+  auto routes = compile(Store().snapshot(), config).entries.routes;
+  EXPECT_EQ(routes.at(cidr("::/0")).flags, WEIR_ROUTE_KEEP_SOURCE);
+  EXPECT_EQ(routes.at(cidr("0.0.0.0/0")).flags, 0);
+  EXPECT_EQ(routes.at(cidr("0.0.0.0/0")).kind, WEIR_ROUTE_OUTSIDE);
+  config.non_masquerade_cidrs = {cidr("::/0"), cidr("0.0.0.0/0")};
+  routes = compile(Store().snapshot(), config).entries.routes;
+  EXPECT_EQ(routes.at(cidr("0.0.0.0/0")).flags, WEIR_ROUTE_KEEP_SOURCE);
+}
+
 TEST(Compile, OwnAddressesComeFromTheKernelToo) {
   Store store;
   store.upsert(Object(node("n0", {"172.30.0.10"}, {})));

@@ -5,7 +5,14 @@
 namespace weir {
 namespace {
 
-// An IPv6 prefix so short that it holds the v4-mapped space too would catch all of IPv4.
+template <typename Map>
+void release(Map& map, const typename Map::key_type& key) {
+  const auto it = map.find(key);
+  if (--it->second == 0) map.erase(it);
+}
+
+}  // namespace
+
 bool holds_mapped_space(const Cidr& cidr) {
   if (cidr.family() == Family::kIpv4) return false;
   const auto mapped = Address::v4(0).bytes();
@@ -16,14 +23,6 @@ bool holds_mapped_space(const Cidr& cidr) {
   }
   return true;
 }
-
-template <typename Map>
-void release(Map& map, const typename Map::key_type& key) {
-  const auto it = map.find(key);
-  if (--it->second == 0) map.erase(it);
-}
-
-}  // namespace
 
 bool is_too_wide(const Cidr& cidr) { return cidr.bits() < 8 || holds_mapped_space(cidr); }
 

@@ -9,6 +9,9 @@
 
 namespace weir {
 
+// An IPv6 prefix so short that it holds the v4-mapped space, too: in a table of both families it
+// would catch all of IPv4.
+bool holds_mapped_space(const Cidr& cidr);
 // Shorter than /8, or with all of IPv4 inside: no range of pods.
 bool is_too_wide(const Cidr& cidr);
 

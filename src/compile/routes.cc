@@ -1,7 +1,7 @@
 // Nodes and this host's addresses -> weir_route, and the kernel's own routes to other nodes' pods.
 // Where two claims meet on one prefix, the first in this order wins: this host, this node's pod
-// ranges, other nodes' addresses, other nodes' pod ranges, Services; among nodes the lower name. So
-// a node never hands its own pods or itself to another.
+// ranges, other nodes' addresses, other nodes' pod ranges, Services, what is not masqueraded; among
+// nodes the lower name. So a node never hands its own pods or itself to another.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -70,6 +70,7 @@ class Routes {
       if (node.name != config_.name) add_pod_ranges(node);
     }
     for (const Cidr& cidr : config_.service_cidrs) add_services(cidr);
+    add_non_masqueraded();
     report_overlaps();
   }
 
@@ -138,6 +139,24 @@ class Routes {
       route.kind = WEIR_ROUTE_SERVICES;
       out_.entries.routes[cidr] = route;
     }
+  }
+
+  // What lies inside a range of the cluster is not masqueraded anyway, and keeps its kind.
+  void add_non_masqueraded() {
+    std::vector<Cidr> outside = config_.non_masquerade_cidrs;
+    std::erase_if(outside, [this](const Cidr& cidr) {
+      return std::ranges::any_of(out_.entries.routes, [&cidr](const auto& row) {
+        return row.first.mapped_bits() <= cidr.mapped_bits() && row.first.contains(cidr.address());
+      });
+    });
+    weir_route route{};
+    route.kind = WEIR_ROUTE_OUTSIDE;
+    // In the table, IPv4 is a part of IPv6.
+    if (std::ranges::any_of(outside, holds_mapped_space)) {
+      out_.entries.routes[{Address::v4(0), 0}] = route;
+    }
+    route.flags = WEIR_ROUTE_KEEP_SOURCE;
+    for (const Cidr& cidr : outside) out_.entries.routes[cidr] = route;
   }
 
   bool usable(const Cidr& cidr, const Node& node) {

@@ -69,8 +69,9 @@ std::string to_string(const weir_endpoint& endpoint) {
 
 std::string to_string(const weir_route& route) {
   const Address node = from_abi(route.node_addr);
-  return fmt::format("kind={} node_addr={} node={:08x}{}", kind_text(route.kind),
+  return fmt::format("kind={} node_addr={} node={:08x}{}{}", kind_text(route.kind),
                      node.is_zero() ? "none" : node.to_string(), route.node,
+                     (route.flags & WEIR_ROUTE_KEEP_SOURCE) != 0 ? " keep-source" : "",
                      version_text(route.version));
 }
 

@@ -169,6 +169,38 @@ TEST_P(Masquerade, ARangeOfOnePort) {
   EXPECT_EQ(out(udp(5001, 53)).reason(), WEIR_DROP_NAT_EXHAUSTED);
 }
 
+TEST_P(Masquerade, SomeDestinationsSeeThePodsOwnAddress) {
+  const int full = cast().v4() ? 32 : 128;
+  weir_route route{};
+  route.kind = WEIR_ROUTE_OUTSIDE;
+  route.flags = WEIR_ROUTE_KEEP_SOURCE;
+  bed().entries().routes[Cidr(cast().outside, full)] = route;
+  bed().apply();
+  const Outcome request = out(tcp(40000, 443, SYN));
+  EXPECT_EQ(request.verdict, kRedirect);
+  EXPECT_TRUE(same_packet(request.frame,
+                          eth() / ip(cast().pod_a, cast().outside).ttl(63) / tcp(40000, 443, SYN)));
+  const Outcome reply =
+      bed().from_nic(eth() / ip(cast().outside, cast().pod_a) / tcp(443, 40000, SYN | ACK));
+  EXPECT_TRUE(
+      same_packet(reply.frame, eth(kMacA, kMacLink) / ip(cast().outside, cast().pod_a).ttl(63) /
+                                   tcp(443, 40000, SYN | ACK)));
+  EXPECT_EQ(bed().connections(), 1u);
+  // Of protocols that cannot be translated, too, and what the stack has routed.
+  Ip head = ip(cast().pod_a, cast().outside);
+  head.proto = 47;
+  EXPECT_EQ(bed().from_pod(kLinkA, eth() / head / payload(20)).verdict, kRedirect);
+  EXPECT_EQ(bed().to_nic(eth() / ip(cast().pod_a, cast().outside) / udp(1, 2)).verdict, kNext);
+  // Others are translated as ever, also where a wider route says so.
+  EXPECT_GE(port_of(out(udp(5000, 53), cast().outside_2)), 61000);
+  route.flags = 0;
+  bed().entries().routes[Cidr(cast().outside_2, full)] = route;
+  bed().apply();
+  EXPECT_GE(port_of(out(udp(5001, 53), cast().outside_2)), 61000);
+  EXPECT_EQ(bed().to_nic(eth() / ip(cast().pod_a, cast().outside_2) / udp(1, 2)).reason(),
+            WEIR_DROP_NOT_TRANSLATABLE);
+}
+
 TEST_P(Masquerade, WithoutANodeAddressThereIsNone) {
   BedOptions options = small();
   options.uplink_has_addresses = false;
