@@ -434,7 +434,8 @@ Result<void> Agent::serve() {
 Result<void> Agent::tell_ready() {
   if (!options_.cni_conf_dir.empty()) {
     const std::string path = options_.cni_conf_dir + "/" + cni::kConflistFile;
-    const std::string text = cni::conflist_text(options_.run_dir, options_.state_dir);
+    const std::string text =
+        cni::conflist_text(options_.run_dir, options_.state_dir, options_.settings.services != 0);
     if (auto written = write_file_atomic(path, text, 0644); !written) {
       return written.error().within("--cni-conf-dir");
     }

@@ -206,6 +206,10 @@ void Agent::end_connections_to_gone() {
 }
 
 Result<void> Agent::publish(const Endpoint& endpoint) {
+  if (!endpoint.ports.empty() && options_.settings.services == 0) {
+    return Error(Code::kInvalid,
+                 "port mappings are Services' work, and the setting services is off");
+  }
   WEIR_TRY(plane_->attach_pod(endpoint.host_ifname, endpoint.host_ifindex));
   store_.upsert(endpoint);
   // While records are read back, the tables still hold what they say: nothing is judged dead yet.
@@ -216,6 +220,7 @@ Result<void> Agent::publish(const Endpoint& endpoint) {
     plane_->detach(endpoint.host_ifname);
     return applied.error();
   }
+  if (services_ != nullptr) services_->changed_now();
   return {};
 }
 
@@ -225,6 +230,7 @@ Result<void> Agent::retract(std::uint32_t handle) {
   if (found == endpoints.end()) return {};
   store_.erase_endpoint(handle);
   if (!restored_) return {};
+  if (services_ != nullptr) services_->changed_now();
   return plane_->apply(compile(store_.snapshot(), config_).entries);
 }
 

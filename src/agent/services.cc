@@ -47,6 +47,13 @@ void ServiceFlow::changed() {
   soon();
 }
 
+void ServiceFlow::changed_now() {
+  if (!started_ || !tracker_.pending()) return;
+  take();
+  retry_later();
+  tell_health();
+}
+
 // In portions, which bound the memory of what is on its way.
 void ServiceFlow::take() {
   do {

@@ -26,6 +26,8 @@ class ServiceFlow {
   void start();
   // After a change of the store.
   void changed();
+  // The same, and what changed is in the tables when it returns.
+  void changed_now();
 
   std::vector<std::string> warnings() const;
   const ServiceTracker& tracker() const { return tracker_; }

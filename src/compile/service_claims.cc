@@ -27,6 +27,7 @@ struct ServiceClaims::Candidate {
     return {{}, age_rank(service), service.namespace_, service.name, false};
   }
   static Candidate of(const Pod& pod) {
+    if (pod.namespace_.empty()) return {{}, 2, {}, pod.name, true};  // a sandbox: no object's
     return {{}, pod.terminating ? 1 : 0, pod.namespace_, pod.name, true};
   }
   bool before(const Candidate& other) const {
@@ -37,7 +38,8 @@ struct ServiceClaims::Candidate {
     return is_pod == other.is_pod && namespace_ == other.namespace_ && name == other.name;
   }
   std::string to_string() const {
-    return fmt::format("{} {}/{}", is_pod ? "pod" : "service", namespace_, name);
+    const char* kind = !is_pod ? "service" : namespace_.empty() ? "sandbox" : "pod";
+    return fmt::format("{} {}", kind, ObjectKey{namespace_, name}.to_string());
   }
 };
 

@@ -12,8 +12,9 @@
 namespace weir {
 
 // Who wants to be reached where, among Services and this node's pods with hostPorts, and who is:
-// the earlier FrontendKind; then the Service created first, or the pod that does not terminate;
-// then the first by name. Pointers are those of the store's rows.
+// the earlier FrontendKind; then the Service created first, or the pod that does not terminate, and
+// any pod before a sandbox that no Pod object is known of (without namespace); then the first by
+// name. Pointers are those of the store's rows.
 class ServiceClaims {
  public:
   using ServiceRow = PackedRow<Service>;

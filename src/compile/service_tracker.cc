@@ -49,6 +49,9 @@ ServiceTracker::ServiceTracker(Store& store, ServiceContext context)
   const Snapshot& now = store.snapshot();
   for (const auto& [key, node] : now.nodes) change(RowChange<Node>{nullptr, &node});
   for (const auto& [key, pod] : now.pods) change(RowChange<Pod>{nullptr, &pod});
+  for (const auto& [handle, endpoint] : now.endpoints) {
+    change(RowChange<Endpoint>{nullptr, &endpoint});
+  }
   for (const auto& row : now.slices) {
     const EndpointSlice slice = row.unpack();
     change(RowChange<EndpointSlice>{nullptr, &slice, &row});
@@ -83,6 +86,7 @@ void ServiceTracker::change(const RowChange<Node>& row) {
 
 void ServiceTracker::change(const RowChange<Pod>& row) {
   change_weight(row);
+  change_sandboxes_of(row);
   const Pod* before = has_host_ports_here(row.before) ? row.before : nullptr;
   const Pod* after = has_host_ports_here(row.after) ? row.after : nullptr;
   if (before == nullptr && after == nullptr) return;
@@ -119,6 +123,38 @@ void ServiceTracker::change(const RowChange<Service>& row) {
   if (is_health_checked(*row.after)) health_checked_.insert(row.row);
   if (gone_.empty()) return;
   for (const ServicePortKey& key : port_keys(*row.after)) gone_.erase(key);
+}
+
+void ServiceTracker::change(const RowChange<Endpoint>& row) {
+  if (row.before != nullptr) {
+    const auto it = sandboxes_.find(row.before->handle);
+    if (it != sandboxes_.end()) {
+      if (it->second.counts) replace_host_ports(&it->second.pod, nullptr, &it->second.pod);
+      sandboxes_.erase(it);
+    }
+  }
+  if (row.after == nullptr || row.after->ports.empty()) return;
+  const Endpoint& endpoint = *row.after;
+  Sandbox& made = sandboxes_[endpoint.handle];
+  made.object = endpoint.pod();
+  made.pod.name = endpoint.container_id + "/" + endpoint.ifname;
+  made.pod.node = context_.node;
+  made.pod.addresses = endpoint.addresses;
+  made.pod.host_ports = endpoint.ports;
+  made.counts = !store_.snapshot().pods.contains(made.object);
+  if (made.counts) replace_host_ports(nullptr, &made.pod, &made.pod);
+}
+
+void ServiceTracker::change_sandboxes_of(const RowChange<Pod>& row) {
+  if ((row.before == nullptr) == (row.after == nullptr)) return;
+  const ObjectKey key = (row.after != nullptr ? row.after : row.before)->key();
+  for (auto& [handle, sandbox] : sandboxes_) {
+    const bool counts = row.after == nullptr;
+    if (sandbox.object != key || sandbox.counts == counts) continue;
+    sandbox.counts = counts;
+    replace_host_ports(counts ? nullptr : &sandbox.pod, counts ? &sandbox.pod : nullptr,
+                       &sandbox.pod);
+  }
 }
 
 void ServiceTracker::replace_host_ports(const Pod* before, const Pod* after, const Pod* row) {
@@ -262,8 +298,9 @@ void ServiceTracker::compile(const Pod& pod, ServiceChanges& out) {
   std::erase_if(claims, [&](const Claim& claim) {
     const auto other = claims_.preferred(claim, pod);
     if (other) {
-      complaints.push_back(
-          fmt::format("pod {}: {} goes to {}", pod.key().to_string(), claim.to_string(), *other));
+      complaints.push_back(fmt::format("{} {}: {} goes to {}",
+                                       pod.namespace_.empty() ? "sandbox" : "pod",
+                                       pod.key().to_string(), claim.to_string(), *other));
     }
     return other.has_value();
   });

@@ -72,8 +72,10 @@ class ServiceTracker {
   void change(const RowChange<Pod>& row);
   void change(const RowChange<Service>& row);
   void change(const RowChange<EndpointSlice>& row);
-  void change(const RowChange<Endpoint>&) {}
+  void change(const RowChange<Endpoint>& row);
 
+  // A Pod object comes or goes: its ports are those that count, or its sandbox's.
+  void change_sandboxes_of(const RowChange<Pod>& row);
   void replace_host_ports(const Pod* before, const Pod* after, const Pod* row);
   void change_weight(const RowChange<Pod>& row);
   void mark(const ObjectKey& service);
@@ -101,6 +103,13 @@ class ServiceTracker {
   ServiceClaims claims_;
   std::map<ObjectKey, std::uint32_t> weights_;  // of pods whose weight is not 1
   std::set<const ServiceRow*> health_checked_;
+  // By handle: sandboxes whose runtime asked for ports, as pods.
+  struct Sandbox {
+    ObjectKey object;  // the Pod object that would count instead
+    Pod pod;
+    bool counts = false;
+  };
+  std::map<std::uint32_t, Sandbox> sandboxes_;
 
   // What the next take() has to do.
   std::unordered_set<const ServiceRow*> dirty_;

@@ -362,6 +362,70 @@ TEST_F(Tracker, APodThatLosesItsHostPortAndGoesLeavesNothing) {
               Contains(HasSubstr("shop/other:hostPort/TCP/80/TCP/IPv4 backend=10.244.0.4")));
 }
 
+Endpoint sandbox(std::uint32_t handle, const char* pod, const char* address = "10.244.0.9") {
+  Endpoint out;
+  out.handle = handle;
+  out.container_id = "c" + std::to_string(handle);
+  out.ifname = "eth0";
+  if (pod != nullptr) {
+    out.pod_namespace = "shop";
+    out.pod_name = pod;
+  }
+  out.addresses = {addr(address)};
+  out.ports = {kHostPort80};
+  return out;
+}
+
+TEST_F(Tracker, PortsOfASandboxAreServedWhileNoPodObjectIsKnown) {
+  store.upsert(sandbox(1, "cart"));
+  take();
+  const auto of_sandbox =
+      Contains(HasSubstr("c1/eth0:hostPort/TCP/80/TCP/IPv4 backend=10.244.0.9:8080"));
+  EXPECT_THAT(lines(), of_sandbox);
+  EXPECT_EQ(held.size(), 1U);
+  put(pod("cart", {}));
+  take();
+  EXPECT_THAT(held, IsEmpty()) << "the object says that there are none";
+  put(pod("cart", {kHostPort80}));
+  take();
+  EXPECT_THAT(lines(),
+              Contains(HasSubstr("shop/cart:hostPort/TCP/80/TCP/IPv4 backend=10.244.0.3")));
+  EXPECT_EQ(held.size(), 1U);
+  erase(pod("cart", {kHostPort80}));
+  take();
+  EXPECT_THAT(lines(), of_sandbox);
+  EXPECT_EQ(held.size(), 1U);
+  store.erase_endpoint(1);
+  take();
+  EXPECT_THAT(held, IsEmpty());
+  EXPECT_FALSE(tracker.pending());
+}
+
+TEST_F(Tracker, ASandboxGivesWayToPodsAndServices) {
+  store.upsert(sandbox(1, nullptr));
+  put(pod("zoo", {kHostPort80}));
+  take();
+  EXPECT_THAT(lines(), Contains(HasSubstr("shop/zoo:hostPort/TCP/80/TCP/IPv4 backend=10.244.0.3")));
+  EXPECT_THAT(lines(), Not(Contains(HasSubstr("backend=10.244.0.9"))));
+  EXPECT_THAT(tracker.conflicts(),
+              ElementsAre("sandbox c1/eth0: IPv4 node port 80/TCP goes to pod shop/zoo"));
+  erase(pod("zoo", {kHostPort80}));
+  take();
+  EXPECT_THAT(lines(), Contains(HasSubstr("backend=10.244.0.9:8080")));
+  EXPECT_THAT(tracker.conflicts(), IsEmpty());
+}
+
+TEST_F(Tracker, SandboxesThatWereThereBeforeAreFoundInTheStore) {
+  Store before;
+  before.upsert(sandbox(1, nullptr));
+  before.upsert(sandbox(2, "cart"));
+  before.upsert(Object(pod("cart", {})));
+  ServiceTracker later(before, context());
+  const auto lines = to_lines(later.take());
+  EXPECT_THAT(lines, Contains(HasSubstr("c1/eth0:hostPort/TCP/80")));
+  EXPECT_THAT(lines, Not(Contains(HasSubstr("c2/eth0:"))));
+}
+
 TEST_F(Tracker, HostPortsOfOtherNodesPodsAreNotServed) {
   Pod other = pod("host", {kHostPort80});
   other.node = "n1";

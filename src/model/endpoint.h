@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/address.h"
+#include "model/host_port.h"
 #include "model/key.h"
 
 namespace weir {
@@ -36,6 +37,7 @@ struct Endpoint {
   std::uint32_t host_ifindex = 0;
   Mac mac{};  // pod side of the link
   std::vector<Address> addresses;
+  std::vector<HostPort> ports;      // as its runtime asked
   Bandwidth ingress;                // to the pod
   Bandwidth egress;                 // from the pod
   std::uint32_t ingress_rules = 0;  // rule set, 0: none

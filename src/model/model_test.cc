@@ -35,5 +35,24 @@ TEST(Endpoint, MacIsPrintedAsLinuxDoes) {
   EXPECT_EQ(to_string(Mac{2, 0, 0xab, 0xcd, 0xe, 0xff}), "02:00:ab:cd:0e:ff");
 }
 
+TEST(HostPort, OverlapIsOfProtocolPortAndAddresses) {
+  const Address any;
+  const Address any_v4 = Address::v4(0);
+  const Address v4 = *Address::parse("172.30.0.10");
+  const Address v6 = *Address::parse("fd00::1");
+  const auto tcp = [](const Address& ip, std::uint16_t port = 80) {
+    return HostPort{Protocol::kTcp, port, 8080, ip};
+  };
+  EXPECT_TRUE(overlap(tcp(any), tcp(any)));
+  EXPECT_TRUE(overlap(tcp(any), tcp(v6)));
+  EXPECT_TRUE(overlap(tcp(v4), tcp(any_v4)));
+  EXPECT_TRUE(overlap(tcp(v4), tcp(v4)));
+  EXPECT_TRUE(overlap(tcp(any), tcp(any_v4)));
+  EXPECT_FALSE(overlap(tcp(any_v4), tcp(v6)));
+  EXPECT_FALSE(overlap(tcp(v4), tcp(v6)));
+  EXPECT_FALSE(overlap(tcp(any), tcp(any, 81)));
+  EXPECT_FALSE(overlap(tcp(any), {Protocol::kUdp, 80, 8080, any}));
+}
+
 }  // namespace
 }  // namespace weir

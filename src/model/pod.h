@@ -7,8 +7,8 @@
 #include <vector>
 
 #include "base/address.h"
+#include "model/host_port.h"
 #include "model/key.h"
-#include "model/service.h"
 
 namespace weir {
 
@@ -17,17 +17,6 @@ enum class PodPhase : std::uint8_t { kPending, kRunning, kSucceeded, kFailed, kU
 // As Kubernetes spells it: "Pending", "Running", ...
 std::string_view phase_name(PodPhase phase);
 std::optional<PodPhase> parse_phase(std::string_view text);
-
-// A container's port that is reached by the node's addresses, too.
-struct HostPort {
-  Protocol protocol = Protocol::kTcp;
-  std::uint16_t host_port = 0;
-  std::uint16_t port = 0;
-  // Zero (::): any address of the node; 0.0.0.0: any IPv4 address.
-  Address host_ip;
-
-  friend bool operator==(const HostPort&, const HostPort&) = default;
-};
 
 // Of the annotation weir.dev/weight: "1" to "256".
 std::optional<std::uint32_t> parse_weight(std::string_view text);

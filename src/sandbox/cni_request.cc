@@ -66,7 +66,10 @@ Wrong take_requested(std::string_view list, Request& request) {
     if (!address) {
       return wrong(kInvalidEnvironment, "CNI_ARGS: IP: " + address.error().text());
     }
-    request.requested.push_back(*address);
+    if (auto bad = want_address(*address, "CNI_ARGS: IP", request)) {
+      bad->code = kInvalidEnvironment;
+      return bad;
+    }
     list.remove_prefix(std::min(comma + 1, list.size()));
   }
   return {};

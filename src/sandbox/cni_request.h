@@ -39,7 +39,8 @@ struct Request {
   std::string pod_namespace;
   std::string pod_name;
   std::string pod_uid;
-  std::vector<Address> requested;
+  std::vector<Address> requested;      // at most one of a family
+  std::vector<HostPort> ports;         // ADD
   Bandwidth ingress;                   // ADD
   Bandwidth egress;                    // ADD
   std::string previous;                // prevResult as JSON; empty: none

@@ -38,6 +38,7 @@ Endpoint cart() {
   e.host_ifindex = 77;
   e.mac = {0x0a, 0x58, 10, 244, 0, 5};
   e.addresses = {*Address::parse("10.244.0.5"), *Address::parse("fd00::5")};
+  e.ports = {{Protocol::kUdp, 8080, 80, Address::v4(0)}};
   e.ingress = {10'000'000, 80'000};
   e.egress = {5000, 0};
   return e;
@@ -138,6 +139,73 @@ TEST(CniRequest, BandwidthThatCannotBeIsOneErrorOfAddOnly) {
   }
 }
 
+TEST(CniRequest, PortMappingsAndAddressesAreRead) {
+  auto json = request_json("ADD");
+  json["args"] = "IP=10.244.0.9";
+  json["config"]["args"]["cni"]["ips"] = {"10.244.0.9"};
+  json["config"]["runtimeConfig"] = {
+      {"ips", {"10.244.0.9/24", "fd00::9/64"}},
+      {"portMappings",
+       {{{"hostPort", 8080}, {"containerPort", 80}},
+        {{"HostPort", 8080}, {"ContainerPort", 53}, {"Protocol", "udp"}, {"HostIP", ""}},
+        {{"hostPort", 81}, {"containerPort", 80}, {"protocol", "SCTP"}, {"hostIP", "172.30.0.10"}},
+        {{"hostPort", 81}, {"containerPort", 82}, {"protocol", "sctp"}, {"hostIP", "fd00::1"}}}}};
+  const auto parsed = cni::parse_request(json.dump());
+  ASSERT_TRUE(parsed.request) << parsed.failure.message;
+  EXPECT_EQ(parsed.request->requested,
+            (std::vector<Address>{*Address::parse("10.244.0.9"), *Address::parse("fd00::9")}));
+  EXPECT_EQ(parsed.request->ports,
+            (std::vector<HostPort>{{Protocol::kTcp, 8080, 80, Address()},
+                                   {Protocol::kUdp, 8080, 53, Address()},
+                                   {Protocol::kSctp, 81, 80, *Address::parse("172.30.0.10")},
+                                   {Protocol::kSctp, 81, 82, *Address::parse("fd00::1")}}));
+}
+
+TEST(CniRequest, PortMappingsAndAddressesThatCannotBeAreOneErrorOfAddOnly) {
+  const Json good = {{"hostPort", 8080}, {"containerPort", 80}};
+  const auto port = [&good](const char* key, const Json& value) {
+    Json one = good;
+    one[key] = value;
+    return Json{{"portMappings", Json::array({one})}};
+  };
+  const struct {
+    Json runtime;
+    const char* says;
+  } cases[] = {
+      {7, "'runtimeConfig' is not an object"},
+      {{{"portMappings", 7}}, "'runtimeConfig.portMappings' is not a list"},
+      {{{"portMappings", {7}}}, "portMappings[0]' is not an object"},
+      {port("hostPort", 0), "portMappings[0]'.hostPort is not a port from 1 to 65535"},
+      {port("hostPort", 65536), ".hostPort is not a port"},
+      {port("hostPort", -1), ".hostPort is not a port"},
+      {port("hostPort", "80"), ".hostPort is not a port"},
+      {port("containerPort", 0), ".containerPort is not a port"},
+      {port("protocol", "icmp"), ".protocol is not tcp, udp or sctp"},
+      {port("protocol", 6), ".protocol is not"},
+      {port("hostIP", "10.0.0.x"), ".hostIP is not an address"},
+      {port("hostIP", 7), ".hostIP is not an address"},
+      {{{"portMappings", {good, good}}}, "portMappings[1]': host port 8080/TCP is there twice"},
+      {{{"portMappings",
+         {good, {{"hostPort", 8080}, {"containerPort", 9}, {"hostIP", "172.30.0.10"}}}}},
+       "host port 8080/TCP is there twice"},
+      {{{"portMappings", Json(1025, good)}}, "has more than 1024 ports"},
+      {{{"ips", "10.244.0.9"}}, "'runtimeConfig.ips' is not a list"},
+      {{{"ips", {7}}}, "'runtimeConfig.ips' has something that is no address"},
+      {{{"ips", {"10.244.0.9/33"}}}, "something that is no address"},
+      {{{"ips", {"10.244.0.9", "10.244.0.10"}}}, "10.244.0.9 and 10.244.0.10 are both asked for"},
+  };
+  for (const auto& [runtime, says] : cases) {
+    auto json = request_json("ADD");
+    json["config"]["runtimeConfig"] = runtime;
+    const auto parsed = cni::parse_request(json.dump());
+    ASSERT_FALSE(parsed.request) << runtime;
+    EXPECT_EQ(parsed.failure.code, cni::kInvalidConfig);
+    EXPECT_NE(parsed.failure.message.find(says), std::string::npos) << parsed.failure.message;
+    json["command"] = "DEL";
+    EXPECT_TRUE(cni::parse_request(json.dump()).request);
+  }
+}
+
 TEST(CniResult, HasTheShapeOfTheVersionAsked) {
   for (const char* version : {"0.4.0", "1.0.0", "1.1.0"}) {
     const auto result = Json::parse(*cni::add_result(version, cart(), 1450, ""));
@@ -187,7 +255,7 @@ TEST(Record, NamesOfLinksAreFixedAndOurs) {
 }
 
 TEST(Record, BrokenOnesAreRefused) {
-  const std::set<std::string> younger = {"netns_cookie", "ingress", "egress"};
+  const std::set<std::string> younger = {"netns_cookie", "ports", "ingress", "egress"};
   const auto good = Json::parse(encode_record({"weir", cart(), 1450, false}));
   for (const auto& [key, value] : good.items()) {
     auto missing = good;

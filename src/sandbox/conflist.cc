@@ -6,11 +6,12 @@
 
 namespace weir::cni {
 
-std::string conflist_text(const std::string& run_dir, const std::string& state_dir) {
-  const nlohmann::ordered_json plugin = {{"type", "weir-cni"},
-                                         {"runDir", run_dir},
-                                         {"stateDir", state_dir},
-                                         {"capabilities", {{"bandwidth", true}}}};
+std::string conflist_text(const std::string& run_dir, const std::string& state_dir, bool services) {
+  const nlohmann::ordered_json plugin = {
+      {"type", "weir-cni"},
+      {"runDir", run_dir},
+      {"stateDir", state_dir},
+      {"capabilities", {{"bandwidth", true}, {"ips", true}, {"portMappings", services}}}};
   const nlohmann::ordered_json list = {{"cniVersion", "1.0.0"},
                                        {"cniVersions", kVersions},
                                        {"name", "weir"},

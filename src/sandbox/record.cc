@@ -39,6 +39,28 @@ Json to_json(const Bandwidth& bandwidth) {
   return {{"rate", bandwidth.rate}, {"burst", bandwidth.burst}};
 }
 
+Json to_json(const std::vector<HostPort>& ports) {
+  Json list = Json::array();
+  for (const auto& port : ports) {
+    list.push_back({{"protocol", protocol_name(port.protocol)},
+                    {"host_port", port.host_port},
+                    {"port", port.port},
+                    {"host_ip", port.host_ip.to_string()}});
+  }
+  return list;
+}
+
+Result<HostPort> port_of(const Json& json) {
+  HostPort port;
+  const auto protocol = parse_protocol(json.at("protocol").get<std::string>());
+  if (!protocol) return Error(Code::kInvalid, "not a record: a port has no protocol");
+  port.protocol = *protocol;
+  json.at("host_port").get_to(port.host_port);
+  json.at("port").get_to(port.port);
+  WEIR_ASSIGN(port.host_ip, Address::parse(json.at("host_ip").get<std::string>()));
+  return port;
+}
+
 // Absent in older records.
 Bandwidth bandwidth_of(const Json& json, const char* key) {
   const auto found = json.find(key);
@@ -65,6 +87,7 @@ Json to_json(const Record& record) {
           {"host_ifindex", e.host_ifindex},
           {"mac", to_string(e.mac)},
           {"addresses", std::move(addresses)},
+          {"ports", to_json(e.ports)},
           {"ingress", to_json(e.ingress)},
           {"egress", to_json(e.egress)}};
 }
@@ -90,6 +113,12 @@ Result<Record> from_json(const Json& json) {
   for (const auto& text : json.at("addresses")) {
     WEIR_ASSIGN(const auto address, Address::parse(text.get<std::string>()));
     e.addresses.push_back(address);
+  }
+  const Json ports = json.value("ports", Json::array());  // absent in older records
+  if (!ports.is_array()) return Error(Code::kInvalid, "not a record: 'ports' is not a list");
+  for (const auto& one : ports) {
+    WEIR_ASSIGN(const auto port, port_of(one));
+    e.ports.push_back(port);
   }
   e.ingress = bandwidth_of(json, "ingress");
   e.egress = bandwidth_of(json, "egress");

@@ -47,6 +47,12 @@ cni::Failure netns_failure(const Error& error) {
       gone ? cni::kUnknownContainer : cni::kInvalidEnvironment, "CNI_NETNS: " + error.text(), {}};
 }
 
+bool has_asked(const cni::Request& request, const Endpoint& endpoint) {
+  return std::ranges::all_of(request.requested, [&endpoint](const Address& address) {
+    return std::ranges::find(endpoint.addresses, address) != endpoint.addresses.end();
+  });
+}
+
 }  // namespace
 
 Result<std::unique_ptr<Sandboxes>> Sandboxes::open(SandboxConfig config, EndpointSink& sink,
@@ -128,13 +134,16 @@ void Sandboxes::add_again(const cni::Request& request, const Netns& netns, const
                           const Answer& answer) {
   const Endpoint& endpoint = record.endpoint;
   const auto intact = check_pod_link(netlink_, netns, endpoint, record.mtu);
-  if (intact && !record.deleting && endpoint.netns == request.netns) {
+  if (intact && !record.deleting && endpoint.netns == request.netns &&
+      has_asked(request, endpoint)) {
     const auto result = cni::add_result(request.version, endpoint, record.mtu, request.previous);
     return result ? answer(cni::success_answer(*result)) : fail(request, result.error(), answer);
   }
   const bool link_gone = !find_link(netlink_, endpoint.host_ifname);
   if (!link_gone && !record.deleting) {
-    const auto what = intact ? "it is in " + endpoint.netns : intact.error().text();
+    const auto what = !intact                           ? intact.error().text()
+                      : endpoint.netns != request.netns ? "it is in " + endpoint.netns
+                                                        : "it has other addresses";
     return fail(request,
                 {cni::kInvalidEnvironment,
                  fmt::format("attachment {} exists already: {}", request.id.owner(), what),
@@ -169,16 +178,41 @@ Result<Endpoint> Sandboxes::plan(const cni::Request& request, const Netns& netns
   endpoint.pod_namespace = request.pod_namespace;
   endpoint.pod_name = request.pod_name;
   endpoint.pod_uid = request.pod_uid;
+  endpoint.ports = request.ports;
   endpoint.ingress = request.ingress;
   endpoint.egress = request.egress;
   endpoint.host_ifname = host_link_name(request.id);
   endpoint.host_ifindex = kFirstLinkIndex + endpoint.handle;
+  WEIR_TRY(check_ports(request));
   WEIR_TRY(allocate(request, endpoint));
   endpoint.mac = mac_of(endpoint.addresses.front());
   return endpoint;
 }
 
+// Pods of Kubernetes are placed by their ports; one may be here while an older one still goes.
+Result<void> Sandboxes::check_ports(const cni::Request& request) const {
+  if (!request.pod_name.empty()) return {};
+  for (const auto& [id, record] : records_) {
+    if (record.deleting || !record.endpoint.pod_name.empty()) continue;
+    for (const HostPort& taken : record.endpoint.ports) {
+      const bool wanted = std::ranges::any_of(
+          request.ports, [&taken](const HostPort& port) { return overlap(port, taken); });
+      if (!wanted) continue;
+      return Error(Code::kExists, fmt::format("host port {}/{} belongs to {}", taken.host_port,
+                                              protocol_name(taken.protocol), record.id().owner()));
+    }
+  }
+  return {};
+}
+
 Result<void> Sandboxes::allocate(const cni::Request& request, Endpoint& endpoint) {
+  for (const auto& one : request.requested) {
+    if (std::ranges::none_of(pools_,
+                             [&one](const auto& p) { return p->family() == one.family(); })) {
+      return Error(Code::kInvalid, fmt::format("{} is asked for, but this node has no {} pod range",
+                                               one.to_string(), one.is_v4() ? "IPv4" : "IPv6"));
+    }
+  }
   for (const auto& pool : pools_) {
     std::optional<Address> wanted;
     for (const auto& one : request.requested) {

@@ -82,6 +82,7 @@ class Sandboxes {
                  const Answer& answer);
   void add_new(const cni::Request& request, const Netns& netns, const Answer& answer);
   Result<Endpoint> plan(const cni::Request& request, const Netns& netns);
+  Result<void> check_ports(const cni::Request& request) const;
   Result<void> allocate(const cni::Request& request, Endpoint& endpoint);
   Result<std::uint32_t> next_handle();
   std::expected<std::string, cni::Failure> attach(const cni::Request& request, const Netns& netns,

@@ -18,7 +18,7 @@ namespace weir {
 namespace {
 
 namespace asio = boost::asio;
-using Protocol = asio::local::stream_protocol;
+using UnixStream = asio::local::stream_protocol;
 using ErrorCode = boost::system::error_code;
 
 constexpr auto kPatience = std::chrono::seconds(10);  // with the client, not with our own work
@@ -27,7 +27,7 @@ constexpr auto kPause = std::chrono::milliseconds(100);
 // One connection: read, answer, end. Lives as long as something of it is under way.
 class Connection : public std::enable_shared_from_this<Connection> {
  public:
-  Connection(Protocol::socket socket, Sandboxes& sandboxes)
+  Connection(UnixStream::socket socket, Sandboxes& sandboxes)
       : socket_(std::move(socket)), timer_(socket_.get_executor()), sandboxes_(sandboxes) {}
 
   void start() {
@@ -67,7 +67,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
     socket_.close(ignored);
   }
 
-  Protocol::socket socket_;
+  UnixStream::socket socket_;
   asio::steady_timer timer_;
   Sandboxes& sandboxes_;
   std::string request_;
@@ -84,10 +84,10 @@ class CniServer::Impl : public std::enable_shared_from_this<Impl> {
   Result<void> listen() {
     WEIR_TRY(remove_file(path_));
     ErrorCode error;
-    acceptor_.open(Protocol(), error);
+    acceptor_.open(UnixStream(), error);
     // The mask makes the file 0600 from its first moment on. No other thread creates files now.
     const mode_t mask = umask(0177);
-    if (!error) acceptor_.bind(Protocol::endpoint(path_), error);
+    if (!error) acceptor_.bind(UnixStream::endpoint(path_), error);
     umask(mask);
     if (!error) acceptor_.listen(128, error);
     if (error) return errno_error(error.value(), path_);
@@ -95,7 +95,7 @@ class CniServer::Impl : public std::enable_shared_from_this<Impl> {
   }
 
   void accept() {
-    acceptor_.async_accept([self = shared_from_this()](ErrorCode error, Protocol::socket socket) {
+    acceptor_.async_accept([self = shared_from_this()](ErrorCode error, UnixStream::socket socket) {
       if (error == asio::error::operation_aborted) return;
       if (!error) {
         std::make_shared<Connection>(std::move(socket), self->sandboxes_)->start();
@@ -121,7 +121,7 @@ class CniServer::Impl : public std::enable_shared_from_this<Impl> {
     });
   }
 
-  Protocol::acceptor acceptor_;
+  UnixStream::acceptor acceptor_;
   asio::steady_timer pause_;
   std::string path_;
   Sandboxes& sandboxes_;

@@ -17,9 +17,35 @@ TRAVERSAL = ("../../etc/passwd", "..", "a/../b", "/abs", ".hidden", "-dash", "",
 IFNAMES = ("", ".", "..", "a/b", "a:b", "a b", "sixteen-letters!", "lo", "x%d", "tab\t")
 
 
+def runtime_cases():
+    port = {"hostPort": 8080, "containerPort": 80}
+    for direction in ("ingress", "egress"):
+        for what, rate in (("negative", -1), ("one bit", 1), ("enormous", 10**15 + 1),
+                           ("beyond 64 bits", 10**30), ("a text", "10M"), ("a fraction", 1e6 + .5)):
+            yield f"{direction} rate {what}", {"bandwidth": {f"{direction}Rate": rate}}
+        for what, burst in (("negative", -1), ("enormous", 2**36), ("without a rate", 8000)):
+            yield f"{direction} burst {what}", {"bandwidth": {f"{direction}Burst": burst}}
+    yield "bandwidth a number", {"bandwidth": 7}
+    for key, values in (("hostPort", (-1, 0, 65536, "80")), ("containerPort", (-1, 0, 65536, None)),
+                        ("protocol", ("icmp", 6)), ("hostIP", ("10.0.0.x", "10.0.0.0/8", 7))):
+        for value in values:
+            yield f"{key} {value!r}", {"portMappings": [dict(port, **{key: value})]}
+    yield "a port twice", {"portMappings": [port, dict(port, containerPort=81)]}
+    yield "a port of all addresses and of one", {"portMappings": [port, dict(port, hostIP="::1")]}
+    yield "ports an object", {"portMappings": port}
+    yield "ips a text", {"ips": "10.244.7.9"}
+    for address in ("10.244.7.x", "10.244.7.9/33", "fd00:7::9/129", "", 7, None):
+        yield f"ips with {address!r}", {"ips": [address]}
+    yield "two IPv4 addresses", {"ips": ["10.244.7.9", "10.244.7.10"]}
+    yield "a list", []
+
+
 def stdin_cases(node):
     good = json.dumps(node.config())
+    runtime = [(f"runtimeConfig: {what}", json.dumps(node.config(runtimeConfig=value)), CONFIG)
+               for what, value in runtime_cases()]
     return [
+        *runtime,
         ("empty", "", DECODING), ("garbage", "\x01\x02garbage", DECODING),
         ("truncated", good[:-10], DECODING),
         ("a list", "[]", DECODING),
@@ -62,7 +88,8 @@ def environment(node, pod):
     for command in ("", "add", "FROB", None):
         with bed.claim(f"command {command!r} is error {ENVIRONMENT}"):
             bed.equal(node.call(command, "c1", pod).code(), ENVIRONMENT)
-    for args in ("K8S_POD_NAME", "IP=10.0.0.x", "IP=10.9.9.9", "IP=10.244.7.1"):
+    for args in ("K8S_POD_NAME", "IP=10.0.0.x", "IP=10.9.9.9", "IP=10.244.7.1",
+                 "IP=10.244.7.9,10.244.7.10"):
         with bed.claim(f"CNI_ARGS {args!r} is error {ENVIRONMENT}"):
             bed.equal(node.call("ADD", "c1", pod, args=args).code(), ENVIRONMENT)
     with bed.claim("after all that nothing is left"):
@@ -117,6 +144,29 @@ def clashes(node, pod):
         bed.equal(sorted(other.links()), ["lo"])
     with bed.claim("DEL leaves nothing"):
         node.delete("c1", pod)
+        node.expect_clean(pod)
+
+
+def taken_ports(node, pod):
+    """Of runtimes that are not Kubernetes': nobody else has placed the pods by their ports."""
+    def asking(**port):
+        return node.config(runtimeConfig={"portMappings": [dict(port, containerPort=80)]})
+    node.add("c1", pod, config=asking(hostPort=8080, protocol="tcp"))
+    other = bed.Netns()
+    for port in ({"hostPort": 8080}, {"hostPort": 8080, "hostIP": "172.30.7.10"}):
+        with bed.claim(f"a port that another pod has is an error: {port}"):
+            reply = node.call("ADD", "c2", other, config=asking(**port))
+            bed.equal(reply.code(), ENVIRONMENT)
+            assert "host port 8080/TCP belongs to c1/eth0" in reply.document["msg"], reply.text
+            bed.equal(sorted(other.links()), ["lo"])
+    with bed.claim("of another protocol or number it is none; and DEL frees a port"):
+        for port in ({"hostPort": 8080, "protocol": "udp"}, {"hostPort": 8081}):
+            node.add("c2", other, config=asking(**port))
+            node.delete("c2", other)
+        node.delete("c1", pod)
+        node.add("c2", other, config=asking(hostPort=8080))
+        node.delete("c2", other)
+    with bed.claim("after all that nothing is left"):
         node.expect_clean(pod)
 
 
@@ -184,7 +234,7 @@ def main():
     bed.need(os.geteuid() == 0, "needs root")
     node = bed.Node().start()
     pod = bed.Netns()
-    for part in (stdin, environment, namespaces, clashes, unknown, raw_socket):
+    for part in (stdin, environment, namespaces, clashes, taken_ports, unknown, raw_socket):
         part(node, pod)
     bed.finish()
 

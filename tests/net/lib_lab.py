@@ -112,9 +112,12 @@ class Namespace:
 
 
 class Pod(Namespace):
-    def __init__(self, lab, node, name, annotations=None):
+    """runtime: what the runtime tells the plugin by its capabilities."""
+
+    def __init__(self, lab, node, name, annotations=None, runtime=None):
         super().__init__(f"p-{name}")
         self.lab, self.node, self.pod = lab, node, name
+        self.runtime = runtime or {}
         self.annotations = annotations or {}
         self.key = f"lab/{name}"
         self.address = {}
@@ -123,7 +126,8 @@ class Pod(Namespace):
         """None as code: any answer. Gives the plugin's document, or None."""
         node = self.node
         config = {"cniVersion": "1.0.0", "name": "weir", "type": "weir-cni",
-                  "runDir": str(node.run_dir), "stateDir": str(node.state)}
+                  "runDir": str(node.run_dir), "stateDir": str(node.state),
+                  "runtimeConfig": self.runtime}
         environment = {"CNI_COMMAND": command, "CNI_CONTAINERID": self.pod, "CNI_IFNAME": "eth0",
                        "CNI_NETNS": self.path, "CNI_PATH": str(BIN),
                        "CNI_ARGS": f"K8S_POD_NAMESPACE=lab;K8S_POD_NAME={self.pod}"}
@@ -135,10 +139,15 @@ class Pod(Namespace):
                                  f"{node.log_end()}")
         return done.returncode, json.loads(done.stdout) if done.stdout.strip() else None
 
-    def add(self):
+    def attach(self):
+        """Its object stays unknown."""
         _, result = self.cni("ADD")
         self.address = {6 if ":" in ip["address"] else 4: ip["address"].split("/")[0]
                         for ip in result["ips"]}
+        return self
+
+    def add(self):
+        self.attach()
         self.lab.write_pod(self)
         return self
 
@@ -205,7 +214,7 @@ class Node(Namespace, Agent):
                    "--device": "eth0", "--cgroup": self.cgroup.path}
         repeated = []
         for flag, value in zip(arguments[::2], arguments[1::2]):
-            if flag == "--service-cidr":
+            if flag in ("--service-cidr", "--non-masquerade-cidr"):
                 repeated += [flag, value]
             else:
                 options[flag] = value
@@ -296,11 +305,12 @@ class Lab:
         (folder / f".{name}").write_text(text)
         (folder / f".{name}").rename(folder / f"{name}.json")
 
-    def write_pod(self, pod):
+    def write_pod(self, pod, ports=()):
         addresses = [{"ip": address} for address in pod.address.values()]
         self.write("Pod", "lab", pod.pod, {
             "metadata": {"name": pod.pod, "namespace": "lab", "annotations": pod.annotations},
-            "spec": {"nodeName": pod.node.node, "containers": [{"name": "c", "image": "none"}]},
+            "spec": {"nodeName": pod.node.node, "containers": [{"name": "c", "image": "none",
+                                                                    "ports": list(ports)}]},
             "status": {"phase": "Running", "podIP": addresses[0]["ip"], "podIPs": addresses,
                        "hostIP": pod.node.address[4]}})
 
