@@ -13,11 +13,11 @@ import tarfile
 import time
 
 import lib_cluster
-import restart_test
+import lib_steady
 from lib_cluster import ROOT, lib_lab, retried
 from lib_lab import claim, equal
 
-CLAIMS = 18
+CLAIMS = 19
 PACKAGE = ROOT / "build/package"
 NAMESPACE = ("--namespace", "weir-system")
 ON_NODE = """
@@ -120,6 +120,10 @@ def install(cluster, weir):
         assert len(questions) > 150, len(questions)
         retried(lambda: not cluster.kubectl("get", "namespace", "weir-test", "--ignore-not-found"),
                 "the namespace to go", 60)
+    with claim("`kubectl weir monitor` has the flows of each node"):
+        seen = {json.loads(line)["node"]
+                for line in weir.succeed("monitor", "--last", "200", "-o", "json").splitlines()}
+        equal(sorted(seen), cluster.nodes)
     with claim("`kubectl weir status` has each node"):
         equal(re.findall(r"^node (\w+)", weir.succeed("status"), re.M), cluster.nodes)
 
@@ -205,16 +209,16 @@ def events(cluster):
 
 
 def roll_out(cluster):
-    cluster.apply(restart_test.MANIFEST)
+    cluster.apply(lib_steady.MANIFEST)
     cluster.ready("client", "server")
-    traffic = restart_test.Steady(cluster)
+    traffic = lib_steady.Steady(cluster)
     with claim("agents are replaced in all nodes while traffic runs: nothing is lost"):
-        restart_test.flows_on(traffic, "at first")
+        lib_steady.flows_on(traffic, "at first")
         for _ in range(2):
             cluster.kubectl("rollout", "restart", "daemonset/weir-agent", *NAMESPACE)
             cluster.rolled_out("daemonset/weir-agent", *NAMESPACE)
-            restart_test.flows_on(traffic, "after the update")
-        restart_test.no_loss(traffic.end())
+            lib_steady.flows_on(traffic, "after the update")
+        lib_steady.no_loss(traffic.end())
 
 
 def node_local(cluster, weir):

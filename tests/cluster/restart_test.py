@@ -6,13 +6,13 @@ node boots anew, and its pods come back."""
 import sys
 
 import lib_cluster
-from lib_cluster import AGNHOST, lib_lab, lib_net, retried, url
+import lib_steady
+from lib_cluster import AGNHOST, lib_lab, retried, url
 from lib_lab import claim, equal
 from lib_net import wait_for
-from lib_traffic import Client, Server, Traffic
+from lib_steady import PORT, Steady, flows_on, lost, no_loss
 
 CLAIMS = 14
-PORT = 7000
 MANIFEST = f"""
 apiVersion: apps/v1
 kind: DaemonSet
@@ -36,66 +36,9 @@ spec:
   ipFamilyPolicy: PreferDualStack
   selector: {{app: web}}
   ports: [{{port: 80, targetPort: 8080}}]
----
-# what the traffic runs between
-apiVersion: v1
-kind: Pod
-metadata: {{name: client}}
-spec:
-  nodeName: n0
-  terminationGracePeriodSeconds: 1
-  containers: [{{name: c, image: "{AGNHOST}", args: [pause]}}]
----
-apiVersion: v1
-kind: Pod
-metadata: {{name: server, labels: {{app: server}}}}
-spec:
-  nodeName: n1
-  terminationGracePeriodSeconds: 1
-  containers: [{{name: c, image: "{AGNHOST}", args: [pause]}}]
----
-apiVersion: v1
-kind: Service
-metadata: {{name: server}}
-spec:
-  ipFamilyPolicy: PreferDualStack
-  selector: {{app: server}}
-  ports:
-  - {{name: tcp, port: {PORT}}}
-  - {{name: udp, port: {PORT}, protocol: UDP}}
 """
 SMALL = """{apiVersion: v1, kind: Pod, metadata: {name: %s}, spec: {nodeName: %s,
   terminationGracePeriodSeconds: 1, containers: [{name: c, image: "%s", args: [pause]}]}}"""
-
-
-class Steady(Traffic):
-    """From the pod `client` to the pod `server`, by its addresses and by its Service's."""
-
-    def __init__(self, cluster):
-        self.clients, self.children = {}, []
-        client = cluster.place(cluster.get("pod", "client"))
-        server = cluster.place(cluster.get("pod", "server"))
-        service = {lib_cluster.family_of(ip): ip
-                   for ip in cluster.get("service", "server")["spec"]["clusterIPs"]}
-        for family, address in server.address.items():
-            tcp = lib_net.listener(server, family, address, PORT)
-            udp = lib_net.datagrams(server, family, address, PORT)
-            self.start(Server(tcp, udp))
-            tcp.close()
-            udp.close()
-            for name, target in (("pod", address), ("Service", service[family])):
-                control = self.start(Client(client, family, (target, PORT), (target, PORT)))
-                self.clients[f"IPv{family} to the {name}"] = control, (target, PORT)
-
-
-def flows_on(traffic, what):
-    before = traffic.now()
-    wait_for(lambda: traffic.grown(before), f"traffic to go on {what}: {before}")
-
-
-def lost(traffic):
-    """What went wrong so far, by name. A datagram that is still under way does not count."""
-    return {name: one for name, one in traffic.now().items() if one["errors"]}
 
 
 def restart_counts(cluster):
@@ -204,19 +147,11 @@ def all_run(cluster, node):
                for pod in pods for one in pod["status"]["containerStatuses"])
 
 
-def no_loss(result):
-    for name, one in result.items():
-        what = f"{name}: {one}"
-        equal((one["udp_lost"], one["errors"], one["unanswered"]), (0, [], False), what)
-        assert one["rounds"] >= 10 and one["opened"] >= 5 and one["udp_sent"] >= 100, what
-        print(f"      {name}: {one['udp_sent']} datagrams, {one['rounds']} echoes of one connection "
-              f"(longest {one['longest'] * 1000:.0f} ms), {one['opened']} new ones: none lost")
-
-
 def main():
     lib_cluster.begin()
     cluster = lib_cluster.Cluster(FAMILIES="dual", NODES=2, WEIR="process")
     cluster.apply(MANIFEST)
+    cluster.apply(lib_steady.MANIFEST)
     cluster.rolled_out("daemonset/web")
     cluster.ready("client", "server")
     traffic = Steady(cluster)
