@@ -84,7 +84,7 @@ Result<void> Bridge::listen(const std::vector<AgentPod>& pods) {
 Bridge::~Bridge() {
   if (thread_.joinable()) {
     const std::uint64_t one = 1;
-    if (write(stop_.get(), &one, sizeof one) < 0) std::perror("eventfd");
+    [[maybe_unused]] const ssize_t told = write(stop_.get(), &one, sizeof one);
     thread_.join();
   }
   for (const pid_t pid : started_) kill(pid, SIGTERM);

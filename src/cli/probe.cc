@@ -56,9 +56,9 @@ Result<SocketAddress> address_of(const std::string& text, std::uint16_t port) {
 
 Error fault(const std::string& what) { return {Code::kUnavailable, what}; }
 Error fault_of(int error) {
-  return fault(error == ECONNREFUSED ? "refused"
-               : error == ETIMEDOUT  ? "no answer"
-                                     : std::strerror(error));
+  if (error == ECONNREFUSED) return fault("refused");
+  if (error == ETIMEDOUT) return fault("no answer");
+  return fault(errno_error(error, "socket").text());
 }
 
 int left(Clock::time_point until) {

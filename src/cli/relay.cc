@@ -1,6 +1,5 @@
 // What `kubectl weir` runs beside an agent: standard input and output are a connection to its
 // socket. Ends when either side does.
-#include <fmt/format.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -24,7 +23,7 @@ Result<Fd> connect_to(const std::string& path) {
   std::memcpy(address.sun_path, path.c_str(), path.size() + 1);
   Fd fd(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
   if (!fd || connect(fd.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) != 0) {
-    return Error(Code::kUnavailable, fmt::format("{}: {}", path, std::strerror(errno)));
+    return Error(Code::kUnavailable, errno_error(errno, path).text());
   }
   return fd;
 }

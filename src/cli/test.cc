@@ -196,8 +196,24 @@ Result<std::string> image_of_agents(const Kubectl& kubectl) {
                       "jsonpath={.spec.template.spec.containers[0].image}"});
 }
 
+// What an earlier run made goes before anything is made: otherwise it would take that with it.
+Result<void> await_end_of_earlier(const Options& options) {
+  const Kubectl& kubectl = options.kube.kubectl;
+  WEIR_ASSIGN(const std::string leaving,
+              kubectl.ask({"get", "namespace", kTestNamespace, "--ignore-not-found", "-o",
+                           "jsonpath={.metadata.deletionTimestamp}"}));
+  if (leaving.empty()) return {};
+  const auto gone =
+      kubectl.ask({"wait", "--for=delete", fmt::format("namespace/{}", kTestNamespace), "--timeout",
+                   options.wait});
+  if (gone) return {};
+  return Error(Code::kUnavailable, fmt::format("namespace {} of an earlier run does not go: {}",
+                                               kTestNamespace, gone.error().text()));
+}
+
 Result<void> make_bed(const Options& options) {
   const Kubectl& kubectl = options.kube.kubectl;
+  WEIR_TRY(await_end_of_earlier(options));
   WEIR_ASSIGN(const std::string image, image_of_agents(kubectl));
   std::string manifest = replaced(std::string(kManifest), "IMAGE", image);
   manifest = replaced(std::move(manifest), "HOST_PORT", std::to_string(kHostPort));
@@ -293,17 +309,22 @@ Result<TestBed> read_bed(const Options& options, std::vector<std::string>& fault
 
 // --- asking
 
-std::vector<Outcome> ask_from(const Kubectl& kubectl, const std::string& pod,
-                              std::vector<Question> questions) {
+// kUnavailable: nothing could be asked from there.
+Result<std::vector<Outcome>> ask_from(const Kubectl& kubectl, const std::string& pod,
+                                      std::vector<Question> questions) {
   std::string lines;
   for (const Question& question : questions) lines += to_string(question.probe) + "\n";
   const auto output = kubectl.ask(
       {"exec", "--namespace", kTestNamespace, "--stdin", pod, "--", "/usr/bin/weir", "ask"}, lines);
-  std::istringstream answers(output.value_or(""));
+  if (!output) {
+    return Error(Code::kUnavailable,
+                 fmt::format("nothing could be asked from pod {}: {}", pod, output.error().text()));
+  }
+  std::istringstream answers(*output);
   std::vector<Outcome> out;
   for (Question& question : questions) {
     std::string line;
-    std::string fault = output ? "was not asked" : output.error().text();
+    std::string fault = "was not asked";
     if (std::getline(answers, line)) fault = line.starts_with("fault ") ? line.substr(6) : "";
     const std::string who = line.starts_with("ok ") ? line.substr(3) : "";
     if (fault.empty() && !question.want.empty() && who != question.want) {
@@ -314,15 +335,20 @@ std::vector<Outcome> ask_from(const Kubectl& kubectl, const std::string& pod,
   return out;
 }
 
-std::vector<Outcome> ask_all(const Kubectl& kubectl, const TestBed& bed) {
+std::vector<Outcome> ask_all(const Kubectl& kubectl, const TestBed& bed,
+                             std::vector<std::string>& faults) {
   std::map<std::string, std::vector<Question>> by_pod;
   for (Question& question : plan(bed)) by_pod[question.from].push_back(std::move(question));
-  std::vector<std::future<std::vector<Outcome>>> asked;
+  std::vector<std::future<Result<std::vector<Outcome>>>> asked;
   for (auto& [pod, questions] : by_pod) {
     asked.push_back(std::async(std::launch::async, ask_from, kubectl, pod, std::move(questions)));
   }
   std::vector<Outcome> out;
-  for (auto& one : asked) std::ranges::move(one.get(), std::back_inserter(out));
+  for (auto& one : asked) {
+    auto outcomes = one.get();
+    if (!outcomes) faults.push_back(outcomes.error().text());
+    if (outcomes) std::ranges::move(*outcomes, std::back_inserter(out));
+  }
   return out;
 }
 
@@ -427,7 +453,7 @@ int run(const Options& options) {
   }
   bed->pod_mtu = agents.pod_mtu;
   bed->tunnel = agents.tunnel;
-  auto outcomes = ask_all(options.kube.kubectl, *bed);
+  auto outcomes = ask_all(options.kube.kubectl, *bed, faults);
   const bool any_fault =
       std::ranges::any_of(outcomes, [](const Outcome& one) { return !one.fault.empty(); });
   if (any_fault) add_drops(outcomes, drops_of(agents.asked));

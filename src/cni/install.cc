@@ -7,14 +7,16 @@
 
 #include <cerrno>
 #include <cstdio>
-#include <cstring>
+#include <system_error>
 
 #include "base/fd.h"
 
 namespace weir::cni {
 namespace {
 
-std::string fault(const std::string& path) { return path + ": " + std::strerror(errno); }
+std::string fault(const std::string& path) {
+  return path + ": " + std::generic_category().message(errno);
+}
 
 std::string copy(int from, const std::string& path) {
   const Fd to(open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0755));
