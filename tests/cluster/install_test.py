@@ -191,17 +191,21 @@ def bad_input(cluster, weir, traffic):
         equal(status, 3)
         says = "tunel: no such setting; did you mean tunnel?"
         retried(lambda: any(says in event["message"] for event in events(cluster)), "an Event", 30)
-        faults, _ = weir.test("--wait", "3s")
-        assert any("agent" in fault for fault in faults), faults
-        lib_steady.flows_on(traffic, "without the agent of a node")
-        weir.succeed("install", "--set", "tunel=")
+        try:
+            faults, _ = weir.test("--wait", "3s")
+            assert any("agent" in fault for fault in faults), faults
+            lib_steady.flows_on(traffic, "without the agent of a node")
+        finally:
+            weir.succeed("install", "--set", "tunel=")
     with claim("a missing permission is named, and what runs goes on"):
         cluster.kubectl("delete", "clusterrolebinding", "weir-agent")
         cluster.kubectl("rollout", "restart", "daemonset/weir-agent", *NAMESPACE)
-        retried(lambda: "cannot list" in weir.run("status")[1] or
-                "missing permission" in weir.run("status")[1], "the permission's name", 60)
-        lib_steady.flows_on(traffic, "without permissions")
-        weir.succeed("install")
+        try:
+            retried(lambda: "missing permission to list" in weir.run("status")[1],
+                    "the permission's name", 60)
+            lib_steady.flows_on(traffic, "without permissions")
+        finally:
+            weir.succeed("install")
         equal(weir.test()[0], [])
 
 
