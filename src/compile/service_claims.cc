@@ -38,8 +38,8 @@ struct ServiceClaims::Candidate {
     return is_pod == other.is_pod && namespace_ == other.namespace_ && name == other.name;
   }
   std::string to_string() const {
-    const char* kind = !is_pod ? "service" : namespace_.empty() ? "sandbox" : "pod";
-    return fmt::format("{} {}", kind, ObjectKey{namespace_, name}.to_string());
+    const char* whose = !is_pod ? "service" : namespace_.empty() ? "sandbox" : "pod";
+    return fmt::format("{} {}", whose, ObjectKey{namespace_, name}.to_string());
   }
 };
 

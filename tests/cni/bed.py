@@ -210,7 +210,7 @@ class Node:
                   if entry["dev"] != "lo"]
         for folder in ("sandboxes", "cni-spool", "."):
             found += [path.name for path in (self.state / folder).glob("*")
-                      if not path.is_dir() and path.name != "pools.json"]
+                      if not path.is_dir() and path.name not in ("pools.json", "sysctls")]
             found += [path.name for path in (self.state / folder).glob(".*")]
         return found + [str(one) for one in self.endpoints()]
 
