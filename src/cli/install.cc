@@ -26,6 +26,12 @@ struct Options {
   std::string wait = "180s";
   bool node_local = false;
   bool dry_run = false;
+  Output output = Output::kText;
+
+  // What kubectl says, for people.
+  void show(const std::string& text) const {
+    if (output == Output::kText) fmt::print("{}", text);
+  }
 };
 
 Result<Json> get(const Kubectl& kubectl, std::vector<std::string> what) {
@@ -150,17 +156,24 @@ Result<void> install(const Options& options) {
   WEIR_ASSIGN(const std::string applied,
               options.kube.kubectl.ask(
                   {"apply", "--server-side", "--force-conflicts", "--filename", "-"}, manifest));
-  fmt::print("{}", applied);
+  options.show(applied);
   WEIR_TRY(roll_out(options, "weir-agent"));
   WEIR_ASSIGN(const auto pods, agent_pods(options.kube.kubectl));
-  fmt::print("Weir serves {} nodes. 'kubectl weir test' tries the network.\n", pods.size());
+  options.show(
+      fmt::format("Weir serves {} nodes. 'kubectl weir test' tries the network.\n", pods.size()));
+  if (options.output == Output::kJson) {
+    Json nodes = Json::array();
+    for (const AgentPod& pod : pods) nodes.push_back(pod.node);
+    fmt::print("{}\n", Json({{"nodes", nodes}}).dump());
+  }
   return {};
 }
 
-Result<void> remove(const Kubectl& kubectl, std::string_view manifest) {
+Result<void> remove(const Options& options, std::string_view manifest) {
   WEIR_ASSIGN(const std::string text,
-              kubectl.ask({"delete", "--ignore-not-found", "--wait", "--filename", "-"}, manifest));
-  fmt::print("{}", text);
+              options.kube.kubectl.ask(
+                  {"delete", "--ignore-not-found", "--wait", "--filename", "-"}, manifest));
+  options.show(text);
   return {};
 }
 
@@ -175,12 +188,13 @@ Result<void> uninstall(const Options& options) {
   const auto applied = kubectl.ask({"apply", "--filename", "-"}, removal);
   if (!applied) return applied.error();
   WEIR_TRY(roll_out(options, "weir-remove"));
-  WEIR_TRY(remove(kubectl, kNodeLocalManifest));
-  WEIR_TRY(remove(kubectl, removal));
-  WEIR_TRY(remove(kubectl, kCniManifest));
-  fmt::print(
-      "Weir is removed from all nodes. Pods that it gave a network have none now: they are "
-      "to be made anew.\n");
+  WEIR_TRY(remove(options, kNodeLocalManifest));
+  WEIR_TRY(remove(options, removal));
+  WEIR_TRY(remove(options, kCniManifest));
+  options.show(
+      "Weir is removed from all nodes. Pods that it gave a network have none now: they are to be "
+      "made anew.\n");
+  if (options.output == Output::kJson) fmt::print("{}\n", Json({{"removed", true}}).dump());
   return {};
 }
 
@@ -202,7 +216,8 @@ void add_install(Program& program) {
       .option("--wait", options->wait, "How long until all nodes are to be ready")
       .placeholder("TIME");
   options->kube.add_to(verb);
-  verb.examples(
+  verb.output(options->output)
+      .examples(
           "kubectl weir install\n"
           "kubectl weir install --set api-server=https://10.0.0.10:6443 --set tunnel=false\n"
           "kubectl weir install --dry-run >weir.yaml")
@@ -218,7 +233,11 @@ void add_uninstall(Program& program) {
       .option("--wait", options->wait, "How long the nodes may take")
       .placeholder("TIME");
   options->kube.add_to(verb);
-  verb.run([options] { return finish(uninstall(*options)); });
+  verb.output(options->output)
+      .examples(
+          "kubectl weir uninstall\n"
+          "kubectl weir uninstall --wait 10m")
+      .run([options] { return finish(uninstall(*options)); });
 }
 
 }  // namespace weir::cli

@@ -22,6 +22,7 @@ using Json = nlohmann::ordered_json;
 struct Options {
   KubeOptions kube;
   std::string path;
+  Output output = Output::kText;
 };
 
 // Never Secrets, nor other ConfigMaps than Weir's own.
@@ -124,6 +125,10 @@ Result<void> dump(const Options& options) {
   fs::remove_all(scratch, ignored);
   WEIR_TRY(packed);
   fs::permissions(path, fs::perms::owner_read | fs::perms::owner_write, ignored);
+  if (options.output == Output::kJson) {
+    fmt::print("{}\n", Json({{"file", path}, {"missing", collected.failed()}}).dump());
+    return {};
+  }
   fmt::print("{}\n", path);
   if (collected.failed() > 0) {
     fmt::print(stderr, "weir: note: {} parts could not be had; the files say why\n",
@@ -146,7 +151,11 @@ void add_sysdump(Program& program) {
   verb.option("-f,--file", options->path, "The archive (default: weir-sysdump-TIME.tar.gz)")
       .placeholder("FILE");
   options->kube.add_to(verb);
-  verb.run([options] { return run(*options); });
+  verb.output(options->output)
+      .examples(
+          "kubectl weir sysdump\n"
+          "kubectl weir sysdump --file /tmp/fault.tar.gz")
+      .run([options] { return run(*options); });
 }
 
 }  // namespace weir::cli
