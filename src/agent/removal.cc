@@ -98,7 +98,12 @@ Result<void> remove_from_node(const AgentOptions& options,
   remove_links_and_routes(removal);
   give_back_sysctls(removal, options.state_dir);
   removal.folder(options.state_dir);
-  removal.folder(options.run_dir);
+  // Not all that is there: a local cluster of this machine has its files below it.
+  for (const char* name : {"agent.sock", "cni.sock", "agent.pid"}) {
+    removal.folder(options.run_dir + "/" + name);
+  }
+  std::error_code ignored;
+  fs::remove(options.run_dir, ignored);  // when it is empty
   return removal.end();
 }
 

@@ -111,7 +111,7 @@ void Bridge::connect(const End& end) {
   if (!peer) return;
   const auto pid = kubectl_.start({"exec", "--namespace", kNamespace, "--stdin", "--container",
                                    "agent", pod_of(end.node), "--", "/usr/bin/weir", "relay"},
-                                  peer.get(), peer.get(), -1);
+                                  peer.get(), peer.get(), STDERR_FILENO);
   if (pid) started_.push_back(*pid);
 }
 

@@ -34,21 +34,11 @@ struct Options {
   }
 };
 
-Result<Json> get(const Kubectl& kubectl, std::vector<std::string> what) {
-  what.insert(what.begin(), "get");
-  what.insert(what.end(), {"--ignore-not-found", "-o", "json"});
-  WEIR_ASSIGN(const std::string text, kubectl.ask(what));
-  if (text.empty()) return Json::object();
-  auto json = Json::parse(text, nullptr, false);
-  if (!json.is_object()) return Error(Code::kInvalid, "kubectl get: no JSON");
-  return json;
-}
-
 // Where the API servers are, without their Service.
 Result<std::string> api_servers(const Kubectl& kubectl) {
   WEIR_ASSIGN(const Json list,
-              get(kubectl, {"endpointslices", "--namespace", "default", "--selector",
-                            "kubernetes.io/service-name=kubernetes"}));
+              kubectl.get({"endpointslices", "--namespace", "default", "--selector",
+                           "kubernetes.io/service-name=kubernetes"}));
   std::set<std::string> urls;
   for (const Json& slice : list.value("items", Json::array())) {
     const bool six = slice.value("addressType", "") == "IPv6";
@@ -65,7 +55,7 @@ Result<std::string> api_servers(const Kubectl& kubectl) {
 
 // ServiceCIDR objects are of Kubernetes 1.33.
 std::string service_cidrs(const Kubectl& kubectl) {
-  const auto list = get(kubectl, {"servicecidrs"});
+  const auto list = kubectl.get({"servicecidrs"});
   std::set<std::string> out;
   for (const Json& one : list ? list->value("items", Json::array()) : Json::array()) {
     for (const Json& cidr : one.value("/spec/cidrs"_json_pointer, Json::array())) {
@@ -78,14 +68,10 @@ std::string service_cidrs(const Kubectl& kubectl) {
 // What an earlier installation had stays; what is asked for now comes before it.
 Result<Settings> settings_of(const Options& options) {
   WEIR_ASSIGN(const Json map,
-              get(options.kube.kubectl, {"configmap", "weir-config", "--namespace", kNamespace}));
+              options.kube.kubectl.get({"configmap", "weir-config", "--namespace", kNamespace}));
   Settings out;
   const Json data = map.value("data", Json::object());
   for (const auto& [key, value] : data.items()) out[key] = value;
-  if (out["api-server"].empty()) {
-    WEIR_ASSIGN(out["api-server"], api_servers(options.kube.kubectl));
-  }
-  if (out["service-cidr"].empty()) out["service-cidr"] = service_cidrs(options.kube.kubectl);
   for (const std::string& text : options.settings) {
     const auto equals = text.find('=');
     if (equals == std::string::npos) {
@@ -94,13 +80,17 @@ Result<Settings> settings_of(const Options& options) {
     out[text.substr(0, equals)] = text.substr(equals + 1);
     if (equals + 1 == text.size()) out.erase(text.substr(0, equals));
   }
+  if (out["api-server"].empty()) {
+    WEIR_ASSIGN(out["api-server"], api_servers(options.kube.kubectl));
+  }
+  if (out["service-cidr"].empty()) out["service-cidr"] = service_cidrs(options.kube.kubectl);
   return out;
 }
 
 // What is worth knowing before: none of it is refused.
 void look_around(const Kubectl& kubectl, Settings& settings) {
   const auto say = [](const std::string& text) { fmt::print(stderr, "weir: note: {}\n", text); };
-  if (const auto proxy = get(kubectl, {"daemonset", "kube-proxy", "--namespace", "kube-system"});
+  if (const auto proxy = kubectl.get({"daemonset", "kube-proxy", "--namespace", "kube-system"});
       proxy && !proxy->empty()) {
     say("kube-proxy runs here, and Weir serves Services without it: once Weir is ready, 'kubectl "
         "--namespace kube-system delete daemonset kube-proxy'");
@@ -110,7 +100,7 @@ void look_around(const Kubectl& kubectl, Settings& settings) {
         "to Services that do not exist are refused");
   }
   std::vector<std::string> bare;
-  const auto nodes = get(kubectl, {"nodes"});
+  const auto nodes = kubectl.get({"nodes"});
   for (const Json& node : nodes ? nodes->value("items", Json::array()) : Json::array()) {
     if (!node.at("spec").contains("podCIDRs")) bare.push_back(node.at("metadata").at("name"));
   }
@@ -147,7 +137,7 @@ Result<void> roll_out(const Options& options, const std::string& daemon_set) {
                   options.wait, kNamespace));
 }
 
-Result<void> install(const Options& options) {
+Result<void> install(const Options& options) try {
   WEIR_ASSIGN(const std::string manifest, manifest_of(options));
   if (options.dry_run) {
     fmt::print("{}", manifest);
@@ -167,6 +157,9 @@ Result<void> install(const Options& options) {
     fmt::print("{}\n", Json({{"nodes", nodes}}).dump());
   }
   return {};
+} catch (const Json::exception& error) {
+  return Error(Code::kInvalid,
+               fmt::format("what the API server says is not understood: {}", error.what()));
 }
 
 Result<void> remove(const Options& options, std::string_view manifest) {

@@ -56,11 +56,19 @@ Result<std::string> Kubectl::ask(const std::vector<std::string>& arguments,
                            first_line(output.err)));
 }
 
+Result<nlohmann::json> Kubectl::get(std::vector<std::string> what) const {
+  what.insert(what.begin(), "get");
+  what.insert(what.end(), {"--ignore-not-found", "-o", "json"});
+  WEIR_ASSIGN(const std::string text, ask(what));
+  if (text.empty()) return nlohmann::json::object();
+  auto json = nlohmann::json::parse(text, nullptr, false);
+  if (!json.is_object()) return Error(Code::kInvalid, "kubectl get: no JSON");
+  return json;
+}
+
 Result<std::vector<AgentPod>> agent_pods(const Kubectl& kubectl) {
-  WEIR_ASSIGN(const std::string text, kubectl.ask({"get", "pods", "--namespace", kNamespace,
-                                                   "--selector", kAgentLabel, "-o", "json"}));
-  const auto list = nlohmann::json::parse(text, nullptr, false);
-  if (!list.is_object()) return Error(Code::kInvalid, "kubectl get pods: no JSON");
+  WEIR_ASSIGN(const auto list,
+              kubectl.get({"pods", "--namespace", kNamespace, "--selector", kAgentLabel}));
   std::vector<AgentPod> out;
   for (const auto& pod : list.value("items", nlohmann::json::array())) {
     out.push_back(

@@ -2,6 +2,7 @@
 
 #include <sys/types.h>
 
+#include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -23,6 +24,8 @@ class Kubectl {
   // Standard output; what it says on failure, as an Error: kUnavailable when there is no answer.
   Result<std::string> ask(const std::vector<std::string>& arguments,
                           std::string_view in = {}) const;
+  // `kubectl get` as JSON; an empty object when what is asked for by name is not there.
+  Result<nlohmann::json> get(std::vector<std::string> what) const;
   // Starts it, as spawn() does.
   Result<pid_t> start(const std::vector<std::string>& arguments, int in, int out, int err) const;
 

@@ -110,15 +110,6 @@ std::string replaced(std::string text, std::string_view what, const std::string&
   return text;
 }
 
-Result<Json> get(const Kubectl& kubectl, std::vector<std::string> what) {
-  what.insert(what.begin(), "get");
-  what.insert(what.end(), {"-o", "json"});
-  WEIR_ASSIGN(const std::string text, kubectl.ask(what));
-  auto json = Json::parse(text, nullptr, false);
-  if (!json.is_object()) return Error(Code::kInvalid, "kubectl get: no JSON");
-  return json;
-}
-
 // --- what the agents say of themselves
 
 struct Agents {
@@ -130,7 +121,7 @@ struct Agents {
 };
 
 void look_at_nodes(const Kubectl& kubectl, const std::vector<AgentPod>& pods, Agents& out) {
-  const auto nodes = get(kubectl, {"nodes"});
+  const auto nodes = kubectl.get({"nodes"});
   for (const Json& node : nodes ? nodes->value("items", Json::array()) : Json::array()) {
     const std::string name = node.at("metadata").at("name");
     const auto pod = std::ranges::find(pods, name, &AgentPod::node);
@@ -222,7 +213,7 @@ Result<void> make_bed(const Options& options) {
   const auto applied = kubectl.ask({"apply", "--filename", "-"}, manifest);
   if (!applied) return applied.error();
   for (const char* set : {"daemonset/pod", "daemonset/host"}) {
-    // Pods that do not come are found by look_at_pods.
+    // Pods that do not come are found by read_pods.
     (void)kubectl.run(
         {"rollout", "status", "--namespace", kTestNamespace, set, "--timeout", options.wait});
   }
@@ -231,10 +222,10 @@ Result<void> make_bed(const Options& options) {
 
 std::string why_not_ready(const Kubectl& kubectl, const Json& pod) {
   const std::string name = pod.at("metadata").at("name");
-  const auto events = get(kubectl, {"events", "--namespace", kTestNamespace, "--field-selector",
-                                    "involvedObject.name=" + name + ",type=Warning"});
-  if (events && !events->at("items").empty())
-    return events->at("items").back().value("message", "");
+  const auto events = kubectl.get({"events", "--namespace", kTestNamespace, "--field-selector",
+                                   "involvedObject.name=" + name + ",type=Warning"});
+  const Json warnings = events ? events->value("items", Json::array()) : Json::array();
+  if (!warnings.empty()) return warnings.back().value("message", "");
   for (const Json& status : pod.at("status").value("containerStatuses", Json::array())) {
     const auto reason = status.value("/state/waiting/reason"_json_pointer, "");
     if (!reason.empty()) return reason;
@@ -250,8 +241,8 @@ bool is_ready(const Json& pod) {
 }
 
 Result<void> read_pods(const Kubectl& kubectl, TestBed& bed, std::vector<std::string>& faults) {
-  WEIR_ASSIGN(const Json pods, get(kubectl, {"pods", "--namespace", kTestNamespace}));
-  for (const Json& pod : pods.at("items")) {
+  WEIR_ASSIGN(const Json pods, kubectl.get({"pods", "--namespace", kTestNamespace}));
+  for (const Json& pod : pods.value("items", Json::array())) {
     if (pod.at("metadata").contains("deletionTimestamp")) continue;
     TestPod one;
     one.name = pod.at("metadata").at("name");
@@ -271,8 +262,8 @@ Result<void> read_pods(const Kubectl& kubectl, TestBed& bed, std::vector<std::st
 }
 
 Result<void> read_nodes(const Kubectl& kubectl, TestBed& bed) {
-  WEIR_ASSIGN(const Json nodes, get(kubectl, {"nodes"}));
-  for (const Json& node : nodes.at("items")) {
+  WEIR_ASSIGN(const Json nodes, kubectl.get({"nodes"}));
+  for (const Json& node : nodes.value("items", Json::array())) {
     TestNode one{node.at("metadata").at("name"), {}};
     for (const Json& address : node.at("status").value("addresses", Json::array())) {
       if (address.value("type", "") == "InternalIP") one.addresses.push_back(address.at("address"));
@@ -284,13 +275,13 @@ Result<void> read_nodes(const Kubectl& kubectl, TestBed& bed) {
 
 Result<void> read_services(const Kubectl& kubectl, TestBed& bed) {
   WEIR_ASSIGN(const Json service,
-              get(kubectl, {"service", "weir-test", "--namespace", kTestNamespace}));
+              kubectl.get({"service", "weir-test", "--namespace", kTestNamespace}));
   for (const Json& ip : service.at("spec").at("clusterIPs")) bed.cluster_ips.push_back(ip);
   for (const Json& port : service.at("spec").at("ports")) {
     (port.value("protocol", "") == "UDP" ? bed.udp_node_port : bed.tcp_node_port) =
         port.value("nodePort", std::uint16_t{0});
   }
-  WEIR_ASSIGN(const Json api, get(kubectl, {"service", "kubernetes", "--namespace", "default"}));
+  WEIR_ASSIGN(const Json api, kubectl.get({"service", "kubernetes", "--namespace", "default"}));
   for (const Json& ip : api.at("spec").at("clusterIPs")) bed.api_ips.push_back(ip);
   return {};
 }
@@ -442,7 +433,7 @@ void unmake_bed(const Options& options) {
       {"delete", "namespace", kTestNamespace, "--ignore-not-found", "--wait=false"});
 }
 
-int run(const Options& options) {
+int run(const Options& options) try {
   Agents agents = look_at_agents(options);
   std::vector<std::string> faults = agents.faults;
   if (const auto made = make_bed(options); !made) return fail(made.error());
@@ -460,6 +451,9 @@ int run(const Options& options) {
   for (std::string& text : diagnose(*bed, outcomes)) faults.push_back(std::move(text));
   unmake_bed(options);
   return tell(options, outcomes, faults, agents.notes);
+} catch (const Json::exception& error) {
+  return fail(Error(Code::kInvalid,
+                    fmt::format("what the API server says is not understood: {}", error.what())));
 }
 
 }  // namespace
