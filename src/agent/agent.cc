@@ -4,7 +4,6 @@
 #include <fmt/format.h>
 #include <linux/magic.h>
 #include <spdlog/spdlog.h>
-#include <sys/stat.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
@@ -35,11 +34,6 @@ constexpr auto kSweepEvery = 2s;
 constexpr auto kSweepHurried = 1s;
 constexpr auto kDeadEvery = 10s;
 constexpr auto kXdpRetry = 200ms;
-
-bool is_folder(const std::string& path) {
-  struct stat st{};
-  return stat(path.c_str(), &st) == 0 && S_ISDIR(st.st_mode);
-}
 
 // A descriptor of our own for the loop: asio closes what it is given.
 int duplicate(int fd) { return dup(fd); }
@@ -94,13 +88,20 @@ const Name* Agent::pod_behind(std::uint32_t ifindex) const {
 
 Agent::~Agent() { sweeper_.join(); }
 
+// A machine that has version 1 only lacks the socket hooks, no more: attach_sockets warns.
+Result<void> Agent::check_cgroup() const {
+  if (options_.cgroup.empty() || is_cgroup2(cgroup2_below(options_.cgroup))) return {};
+  const std::string elsewhere = find_cgroup2();
+  if (elsewhere.empty() || !options_.settings.has_sockets()) return {};
+  return Error(Code::kInvalid,
+               fmt::format("--cgroup {}: no folder of a cgroup v2 hierarchy; there is one at {}",
+                           options_.cgroup, elsewhere));
+}
+
 Result<void> Agent::check_machine() const {
   WEIR_TRY(check(Kernel::ask()));
   WEIR_TRY(check(options_.settings));
-  // One that is not of version 2 costs the socket hooks only: attach_sockets warns.
-  if (!options_.cgroup.empty() && !is_folder(options_.cgroup)) {
-    return Error(Code::kNotFound, fmt::format("--cgroup {}: no such folder", options_.cgroup));
-  }
+  WEIR_TRY(check_cgroup());
   WEIR_TRY(make_dirs(options_.run_dir));
   WEIR_TRY(make_dirs(options_.state_dir));
   struct statfs fs{};

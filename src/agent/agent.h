@@ -82,6 +82,7 @@ class Agent final : public Sink, public EndpointSink, public api::Backend {
   using Clock = std::chrono::steady_clock;
 
   Result<void> check_machine() const;
+  Result<void> check_cgroup() const;
   Result<void> open_source();
   Result<void> await_objects();
   Result<void> listen_while_starting();

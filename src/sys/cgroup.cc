@@ -23,12 +23,14 @@ std::string find_cgroup2() {
   return {};
 }
 
+bool is_cgroup2(const std::string& path) {
+  struct statfs fs{};
+  return statfs(path.c_str(), &fs) == 0 && fs.f_type == CGROUP2_SUPER_MAGIC;
+}
+
 std::string cgroup2_below(const std::string& path) {
   const std::string unified = path + "/unified";
-  struct statfs fs{};
-  if (statfs(path.c_str(), &fs) == 0 && fs.f_type == CGROUP2_SUPER_MAGIC) return path;
-  if (statfs(unified.c_str(), &fs) == 0 && fs.f_type == CGROUP2_SUPER_MAGIC) return unified;
-  return path;
+  return !is_cgroup2(path) && is_cgroup2(unified) ? unified : path;
 }
 
 }  // namespace weir

@@ -18,7 +18,7 @@ from lib_net import wait_for
 from lib_traffic import Traffic
 
 ROUNDS = 20
-CLAIMS = 35
+CLAIMS = 36
 
 
 # --- what the tables say -------------------------------------------------------------------------
@@ -306,7 +306,8 @@ def cannot_start(lab):
     cases = [
         ("a second agent on the same run directory", {}, "agent.pid"),
         ("a bpffs that is none", own | {"--bpffs": aside}, "mount -t bpf"),
-        ("a cgroup that is none", elsewhere | {"--cgroup": aside / "none"}, "no such folder"),
+        ("a cgroup that is none", elsewhere | {"--cgroup": aside}, "cgroup v2"),
+        ("a cgroup that does not exist", elsewhere | {"--cgroup": aside / "none"}, "cgroup v2"),
         ("no Node object", elsewhere | {"--node": "nobody"}, "nobody"),
         ("a device that does not exist", elsewhere | {"--device": "nic9"}, "nic9"),
         ("an objects directory that does not exist", elsewhere | {"--objects": aside / "none"},
