@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 namespace weir {
@@ -9,11 +10,11 @@ namespace {
 
 constexpr const char* kKnob = "/sys/kernel/rcu_expedited";
 // There while the knob is ours: who finds it under the lock knows that the last user was killed.
-constexpr const char* kMark = "/run/weir-rcu-expedited";
+// In the one folder of /run that an agent's container can write to, and shares with all agents.
+constexpr const char* kFolder = "/run/weir";
+constexpr const char* kMark = "/run/weir/rcu-expedited";
 
 }  // namespace
-
-bool ExpeditedRcu::possible() { return access(kKnob, W_OK) == 0; }
 
 ExpeditedRcu::ExpeditedRcu() : knob_(open(kKnob, O_RDWR | O_CLOEXEC)) {
   if (!knob_ || flock(knob_.get(), LOCK_EX) != 0) return;
@@ -21,6 +22,7 @@ ExpeditedRcu::ExpeditedRcu() : knob_(open(kKnob, O_RDWR | O_CLOEXEC)) {
   if (pread(knob_.get(), &value, 1, 0) != 1) return;
   const bool ours = access(kMark, F_OK) == 0;
   if (value != '0' && !ours) return;  // somebody wants it so
+  mkdir(kFolder, 0755);               // agents can have their own folder elsewhere
   const Fd mark(open(kMark, O_CREAT | O_CLOEXEC | O_WRONLY, 0600));
   set_ = mark && pwrite(knob_.get(), "1", 1, 0) == 1;
 }

@@ -17,9 +17,6 @@ class ExpeditedRcu {
   ExpeditedRcu(const ExpeditedRcu&) = delete;
   ExpeditedRcu& operator=(const ExpeditedRcu&) = delete;
 
-  // Is the knob there to be used?
-  static bool possible();
-
  private:
   Fd knob_;  // locked while open
   bool set_ = false;
