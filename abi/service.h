@@ -9,7 +9,8 @@
 /* The zero address of either family (::ffff:0.0.0.0, ::) stands for any address of this node. */
 enum weir_service_scope {
   WEIR_SCOPE_ANY = 0,     /* for all clients that have no row of their own */
-  WEIR_SCOPE_CLUSTER = 1, /* for pods and nodes; looked for when the ANY row says so */
+  WEIR_SCOPE_CLUSTER = 1, /* for this node's own pods and processes; looked for when the ANY row
+                           * says so */
 };
 
 /* Map weir_service, hash: what a client addresses -> the Service port behind it. port 0 with proto

@@ -15,28 +15,28 @@ static __always_inline __u32 ring_hash(const struct packet* pkt) {
   return (__u32)(hash >> 32);
 }
 
-/* Pods, nodes and this host. */
-static __always_inline bool from_cluster(const struct packet* pkt) {
-  return pkt->hook != WEIR_HOOK_FROM_NET || end_is_node_side(&pkt->from);
+/* This node's pods and processes. Clients of other nodes have met their own node first: what comes
+ * from there means this one, as from outside. */
+static __always_inline bool from_here(const struct packet* pkt) {
+  return pkt->hook != WEIR_HOOK_FROM_NET;
 }
 
 /* The row of the packet's destination, into pkt->service. this_node: it is an address of this node.
  */
 SHARED int packet_service(struct packet* pkt, int this_node) {
-  return pkt && service_find(&pkt->dst, pkt->dst_port, pkt->proto, this_node, from_cluster(pkt),
+  return pkt && service_find(&pkt->dst, pkt->dst_port, pkt->proto, this_node, from_here(pkt),
                              &pkt->service);
 }
 
 static __always_inline enum weir_drop resolve_backend(struct packet* pkt) {
   struct weir_service* service = &pkt->service;
-  const bool in_cluster = from_cluster(pkt);
   if (pkt->dsr) service->set = service->local_set;
   struct weir_addr client = pkt->src;
   if (!service_admits(service, &client)) return WEIR_DROP_SERVICE_SOURCE;
   /* Of this node's addresses the kernel may have chosen any. */
   if (!pkt->from.local && pkt->from.kind == WEIR_ROUTE_HOST) client = (struct weir_addr){};
   const struct service_client of = {
-      .addr = &client, .hash = ring_hash(pkt), .in_cluster = in_cluster};
+      .addr = &client, .hash = ring_hash(pkt), .here = from_here(pkt)};
   if (!service_select(service, &of, &pkt->backend))
     return service->flags & WEIR_SERVICE_LOCAL ? WEIR_DROP_SERVICE_NO_LOCAL
                                                : WEIR_DROP_SERVICE_NO_BACKEND;
@@ -50,10 +50,11 @@ static __always_inline bool addresses_node(const struct packet* pkt) {
   return pkt->to.kind == WEIR_ROUTE_HOST || (pkt->dsr && pkt->to.kind == WEIR_ROUTE_NODE);
 }
 
-/* DSR: the backend's node translates, and answers the client itself. */
+/* DSR, for clients outside the cluster: the backend's node translates, and answers the client
+ * itself. */
 static __always_inline bool is_handed_over(const struct packet* pkt) {
-  return cfg.tunnel && (pkt->service.flags & WEIR_SERVICE_DSR) && pkt->hook == WEIR_HOOK_FROM_NET &&
-         !pkt->tunnelled && end_is_node_side(&pkt->to) && !from_cluster(pkt) &&
+  return cfg.tunnel && (pkt->service.flags & WEIR_SERVICE_DSR) && !from_here(pkt) &&
+         !pkt->tunnelled && end_is_node_side(&pkt->to) && !end_is_node_side(&pkt->from) &&
          !addr_is_zero(&pkt->to.route.node_addr);
 }
 
@@ -91,9 +92,8 @@ SHARED int target_moved(struct packet* pkt, struct weir_ct* ct) {
   const bool service = (flags & WEIR_CT_NAT) && (flags & WEIR_CT_SERVICE);
   if (!service && ((flags & WEIR_CT_NAT_REPLY) || !ct_from_opener(ct, pkt->from_hi))) return 0;
   const __u8 out = pkt->from_hi ? ct->path[1].out : ct->path[0].out;
-  const bool found =
-      service_find(&pkt->dst, pkt->dst_port, pkt->proto, service || out == WEIR_OUT_HOST,
-                   from_cluster(pkt), &pkt->service);
+  const bool found = service_find(&pkt->dst, pkt->dst_port, pkt->proto,
+                                  service || out == WEIR_OUT_HOST, from_here(pkt), &pkt->service);
   if (!service || !found) return service || found;
   ct_nat(ct, flags, &pkt->nat);
   const __u32 set = pkt->dsr ? pkt->service.local_set : pkt->service.set;

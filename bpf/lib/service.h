@@ -72,7 +72,7 @@ struct {
 struct service_client {
   const struct weir_addr* addr; /* zero: this node itself */
   __u32 hash;                   /* of the connection: picks the ring's slot */
-  bool in_cluster;
+  bool here;                    /* a pod or process of this node */
 };
 
 /* Copies the row of `key`; false: there is none. A recycled element shows a foreign key: once more.
@@ -97,10 +97,10 @@ static __always_inline struct weir_addr addr_any(const struct weir_addr* addr) {
   return addr_is_v4(addr) ? addr_v4(0) : (struct weir_addr){};
 }
 
-/* The row that serves vip:port for this client. this_node: vip is an address of this node. */
+/* The row that serves vip:port for this client. this_node: vip is an address of this node; here: so
+ * is the client. */
 static __always_inline bool service_find(const struct weir_addr* vip, __be16 port, __u8 proto,
-                                         bool this_node, bool in_cluster,
-                                         struct weir_service* out) {
+                                         bool this_node, bool here, struct weir_service* out) {
   struct weir_service_key key = {.vip = *vip, .port = port, .proto = proto};
   bool found = service_row(&key, out);
   if (!found && this_node) {
@@ -108,7 +108,7 @@ static __always_inline bool service_find(const struct weir_addr* vip, __be16 por
     found = service_row(&key, out);
   }
   if (!found) return false;
-  if (!in_cluster || !(out->flags & WEIR_SERVICE_TWO_SCOPES)) return true;
+  if (!here || !(out->flags & WEIR_SERVICE_TWO_SCOPES)) return true;
   key.scope = WEIR_SCOPE_CLUSTER;
   /* The row is on its way out: the other one serves meanwhile. */
   service_row(&key, out);
@@ -266,7 +266,7 @@ static __always_inline bool service_select(const struct weir_service* service,
                                            const struct service_client* client,
                                            struct weir_backend* out) {
   if (service->affinity_s && affinity_find(service, client->addr, out)) return true;
-  const bool steady = (service->flags & WEIR_SERVICE_RING) && !client->in_cluster;
+  const bool steady = (service->flags & WEIR_SERVICE_RING) && !client->here;
   if (!(steady && steady_pick(service->set, client->hash, out)) && !random_pick(service->set, out))
     return false;
   if (service->affinity_s) affinity_keep(service, client->addr, out);

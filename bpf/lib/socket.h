@@ -101,7 +101,7 @@ static __always_inline bool sock_admits(const struct sock_call* call,
 SHARED int sock_pick(const struct weir_service* row, const struct weir_addr* client,
                      struct weir_backend* backend) {
   if (!row || !client || !backend) return 0;
-  const struct service_client who = {.addr = client, .in_cluster = true};
+  const struct service_client who = {.addr = client, .here = true};
   return service_select(row, &who, backend);
 }
 

@@ -39,7 +39,7 @@ std::string backends_text(const std::vector<ServiceBackend>& backends) {
   return out.empty() ? "none" : fmt::format("{}", fmt::join(out, ","));
 }
 
-// "weir_service 10.96.0.7:80/TCP of=shop/cart:http ...": what its clients get; those in the cluster
+// "weir_service 10.96.0.7:80/TCP of=shop/cart:http ...": what its clients get; the node's own
 // have a line of their own, ".../TCP/cluster", where they get something else.
 std::string service_line(const ServicePortKey& key, const ServicePortEntries& entries,
                          const ServiceFrontend& row) {

@@ -13,7 +13,7 @@ SERVERS = {"web-a": "n0", "web-b": "n1"}
 CLIENTS = {"c0": ("n0", False), "c1": ("n1", False), "h0": ("n0", True), "h1": ("n1", True)}
 ALL = set(SERVERS)
 IN_CLUSTER = tuple(CLIENTS)
-CELLS = 19
+CELLS = 21
 
 
 def manifests():
@@ -70,7 +70,11 @@ def cells(cluster, family):
           node["n0"], 30081, {"web-a"}, source=lambda _: GATEWAY[family])
     check("traffic policy Local drops where no backend is", refuses, cluster, ["outside"],
           node["n1"], 30081, "timeout")
-    check("traffic policy Local is no matter in the cluster", lambda: [
+    check("traffic policy Local, called by another node: its own backends, the client kept", serves,
+          cluster, family, ("c1", "h1"), node["n0"], 30081, {"web-a"}, source=address.get)
+    check("traffic policy Local, called by another node: drops where no backend is", refuses, cluster,
+          ("c0", "h0"), node["n1"], 30081, "timeout")
+    check("traffic policy Local is no matter on the own node", lambda: [
         serves(cluster, family, [client], own[client], 30081, {"web-a"}) for client in IN_CLUSTER])
     check("LoadBalancer from outside", serves, cluster, family, ["outside"],
           cluster.balancer_ip("balancer", family), 80, ALL, times=24)

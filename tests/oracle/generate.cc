@@ -243,21 +243,19 @@ Places places(const Cluster& cluster) {
 
 struct Client {
   Address address;
-  bool in_cluster;
+  From from;
 };
 
-// Pods of this node and of another, this node, and two clients outside, in each family.
+// Pods of this node and of another, the nodes, and two clients outside, in each family.
 const std::vector<Client>& clients(Family family) {
-  static const std::vector<Client> v4 = {{address("10.244.1.10"), true},
-                                         {address("10.244.2.21"), true},
-                                         {address("172.30.0.1"), true},
-                                         {address("203.0.113.5"), false},
-                                         {address("198.18.0.1"), false}};
-  static const std::vector<Client> v6 = {{address("fd00:244:1::10"), true},
-                                         {address("fd00:244:2::21"), true},
-                                         {address("fd00:30::1"), true},
-                                         {address("2001:db8:9::5"), false},
-                                         {address("2001:db8:8::1"), false}};
+  static const std::vector<Client> v4 = {
+      {address("10.244.1.10"), From::kHere},      {address("172.30.0.1"), From::kHere},
+      {address("10.244.2.21"), From::kOtherNode}, {address("172.30.0.2"), From::kOtherNode},
+      {address("203.0.113.5"), From::kOutside},   {address("198.18.0.1"), From::kOutside}};
+  static const std::vector<Client> v6 = {
+      {address("fd00:244:1::10"), From::kHere},      {address("fd00:30::1"), From::kHere},
+      {address("fd00:244:2::21"), From::kOtherNode}, {address("fd00:30::2"), From::kOtherNode},
+      {address("2001:db8:9::5"), From::kOutside},    {address("2001:db8:8::1"), From::kOutside}};
   return family == Family::kIpv4 ? v4 : v6;
 }
 
@@ -278,7 +276,7 @@ void add_questions(Places of, std::uint32_t seed, std::uint32_t one_in, std::set
     for (const std::uint16_t port : of.ports) {
       for (const Protocol protocol : of.protocols) {
         for (const Client& client : clients(destination.family())) {
-          const Question question{client.address, client.in_cluster, destination, port, protocol};
+          const Question question{client.address, client.from, destination, port, protocol};
           if (hash_of(question, seed) % one_in == 0) out.insert(question);
         }
       }

@@ -340,10 +340,11 @@ Answer ask_pod(const Claimant& of, const Question& q) {
   return out;
 }
 
-// Clients in the cluster reach external addresses as if by way of the balancer: policy Cluster.
+// A node's own clients reach external addresses, and the node's own, as if by way of the balancer:
+// policy Cluster. To another node they are clients as any.
 bool is_local_policy(const Claimant& of, const Question& q) {
   if (of.by == By::kClusterIp) return of.service->internal_policy == TrafficPolicy::kLocal;
-  return of.service->external_policy == TrafficPolicy::kLocal && !q.in_cluster;
+  return of.service->external_policy == TrafficPolicy::kLocal && q.from != From::kHere;
 }
 
 // Annotation weir.dev/node-local.
@@ -369,11 +370,24 @@ Answer ask_service(const Cluster& cluster, const Claimant& of, const Question& q
     return out;
   }
   fill_backends(chosen, out);
-  // kube-proxy also bridges clients outside that are routed to a ClusterIP.
-  out.may_masquerade = !q.in_cluster && (of.by == By::kClusterIp || !local);
-  out.direct_return = of.service->dsr && of.by != By::kClusterIp && !local && !q.in_cluster;
+  // kube-proxy also bridges clients that are routed to a ClusterIP.
+  out.may_masquerade = q.from != From::kHere && (of.by == By::kClusterIp || !local);
+  out.direct_return =
+      of.service->dsr && of.by != By::kClusterIp && !local && q.from == From::kOutside;
   out.affinity_seconds = of.service->affinity_seconds;
   return out;
+}
+
+const char* name_of(From from) {
+  switch (from) {
+    case From::kHere:
+      return "of this node";
+    case From::kOtherNode:
+      return "of another node";
+    case From::kOutside:
+      return "outside";
+  }
+  return "?";
 }
 
 const char* name_of(Verdict verdict) {
@@ -404,9 +418,9 @@ bool Cluster::is_this_nodes(const Address& address) const {
 }
 
 std::string Question::to_string() const {
-  return fmt::format("{} ({}) -> {} port {}/{}{}", source.to_string(),
-                     in_cluster ? "in the cluster" : "outside", destination.to_string(), port,
-                     protocol_name(protocol), handed_over ? ", handed over" : "");
+  return fmt::format("{} ({}) -> {} port {}/{}{}", source.to_string(), name_of(from),
+                     destination.to_string(), port, protocol_name(protocol),
+                     handed_over ? ", handed over" : "");
 }
 
 std::string Answer::to_string() const {
@@ -446,7 +460,7 @@ std::vector<Question> expected_places(const Cluster& cluster, const Service& ser
     for (const ServicePort& port : service.ports) {
       if (port.port == 0) continue;
       out.push_back({.source = address,
-                     .in_cluster = true,
+                     .from = From::kHere,
                      .destination = address,
                      .port = port.port,
                      .protocol = port.protocol});

@@ -27,10 +27,17 @@ struct Cluster {
   bool is_this_nodes(const Address& address) const;
 };
 
+// Where a client is, seen from this node.
+enum class From : std::uint8_t {
+  kHere,       // a pod of this node, or the node itself
+  kOtherNode,  // a pod of another one, or that node
+  kOutside,
+};
+
 // A new connection, or a datagram, as it meets this node.
 struct Question {
   Address source;
-  bool in_cluster = false;  // of a pod or a node; else of a client outside
+  From from = From::kOutside;
   Address destination;
   std::uint16_t port = 0;
   Protocol protocol = Protocol::kTcp;

@@ -72,7 +72,7 @@ class TestNode {
     if (cast.pods_r.contains(q.source)) {
       return bed_->from_tunnel(cast.node_r, eth() / ip(q.source, q.destination) / l4);
     }
-    if (q.in_cluster) {
+    if (q.from == From::kHere) {
       return bed_->from_pod(kLinkA, eth() / ip(q.source, q.destination) / l4);
     }
     return bed_->from_nic(eth(kMacOther, kMacOther) / ip(q.source, q.destination) / l4);
@@ -122,7 +122,7 @@ void check_backend(const Outcome& outcome, const Answer& wanted, const Question&
     RC_FAIL(q.to_string() + "\n  Kubernetes: " + wanted.to_string() + "\n  the program: " +
             backend.to_string() + ":" + std::to_string(ntohs(opened->to_port)));
   }
-  if (q.in_cluster || from_abi(opened->nat_addr).is_zero()) return;
+  if (q.from == From::kHere || from_abi(opened->nat_addr).is_zero()) return;
   RC_ASSERT(!TestNode::is_pod_here(backend));
   RC_ASSERT(wanted.may_masquerade || found->second.this_node);
 }

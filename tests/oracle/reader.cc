@@ -25,10 +25,10 @@ class Reader {
       return out;
     }
     out.affinity_seconds = row->affinity_s;
-    out.direct_return = (row->flags & WEIR_SERVICE_DSR) != 0 && !question_.in_cluster;
-    // The source is kept but for what leaves this node on behalf of a client outside.
+    out.direct_return = (row->flags & WEIR_SERVICE_DSR) != 0 && question_.from == From::kOutside;
+    // The source is kept but for what passes through this node.
     out.may_masquerade =
-        !question_.in_cluster && std::ranges::any_of(out.backends, [](const auto& backend) {
+        question_.from != From::kHere && std::ranges::any_of(out.backends, [](const auto& backend) {
           return !backend.second.this_node;
         });
     return out;
@@ -54,7 +54,8 @@ class Reader {
       vip = vip.is_v4() ? Address::v4(0) : Address();
       row = row_at(vip, question_.port, question_.protocol, WEIR_SCOPE_ANY);
     }
-    if (!row || !question_.in_cluster || (row->flags & WEIR_SERVICE_TWO_SCOPES) == 0) return row;
+    if (!row || question_.from != From::kHere || (row->flags & WEIR_SERVICE_TWO_SCOPES) == 0)
+      return row;
     const auto inside = row_at(vip, question_.port, question_.protocol, WEIR_SCOPE_CLUSTER);
     return inside ? inside : row;
   }

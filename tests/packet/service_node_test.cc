@@ -26,6 +26,17 @@ class ServiceNode : public PacketTest {
                            .backends = std::move(backends),
                            .flags = WEIR_SERVICE_EXTERNAL | flags});
   }
+  // Of external traffic policy Local.
+  void local_node_port(std::vector<TestServices::Backend> local,
+                       std::vector<TestServices::Backend> all, int proto = 6) {
+    node_port(std::move(local), WEIR_SERVICE_LOCAL | WEIR_SERVICE_TWO_SCOPES, proto);
+    services().add({.vip = TestServices::any(GetParam()),
+                    .port = kNodePort,
+                    .proto = proto,
+                    .backends = std::move(all),
+                    .flags = WEIR_SERVICE_EXTERNAL,
+                    .scope = WEIR_SCOPE_CLUSTER});
+  }
   std::uint32_t cluster_ip(std::vector<TestServices::Backend> backends) {
     return services().add({.vip = cast().vip, .port = 80, .backends = std::move(backends)});
   }
@@ -314,25 +325,73 @@ TEST_P(ServiceNode, TheHostsOtherPacketsMakeNoEntry) {
   EXPECT_EQ(bed().connections(), 0u);
 }
 
-TEST_P(ServiceNode, ClientsInTheClusterHaveARowOfTheirOwn) {
-  node_port({{cast().pod_a, 1}}, WEIR_SERVICE_LOCAL | WEIR_SERVICE_TWO_SCOPES);
-  services().add({.vip = TestServices::any(GetParam()),
-                  .port = kNodePort,
-                  .backends = {{cast().pod_r, 2}},
-                  .flags = WEIR_SERVICE_EXTERNAL,
-                  .scope = WEIR_SCOPE_CLUSTER});
+TEST_P(ServiceNode, ClientsOfThisNodeHaveARowOfTheirOwn) {
+  local_node_port({{cast().pod_a, 1}}, {{cast().pod_r, 2}});
   EXPECT_EQ(Wire::parse(knock(tcp(1, kNodePort, SYN)).frame)->dst_port, 1);
   const Outcome pods =
       bed().from_pod(kLinkB, eth() / ip(cast().pod_b, cast().node) / tcp(1, kNodePort, SYN));
   EXPECT_EQ(Wire::parse(pods.frame)->dst_port, 2);
-  const Outcome remote = bed().from_tunnel(
-      cast().node_r, eth() / ip(cast().pod_r2, cast().node) / tcp(1, kNodePort, SYN));
-  EXPECT_EQ(Wire::parse(remote.frame)->dst_port, 2);
-  const Outcome node = bed().from_nic(eth(kMacOther, kMacOther) / ip(cast().node_r, cast().node) /
-                                      tcp(1, kNodePort, SYN));
-  EXPECT_EQ(Wire::parse(node.frame)->dst_port, 2);
   EXPECT_EQ(Wire::parse(loopback(cast().node, cast().node, tcp(1, kNodePort, SYN)).frame)->dst_port,
             2);
+}
+
+TEST_P(ServiceNode, APodOfAnotherNodeIsServedAsFromOutside) {
+  local_node_port({{cast().pod_a, 8080}}, {{cast().pod_r2, 8080}});
+  const Outcome request = bed().from_tunnel(
+      cast().node_r, eth() / ip(cast().pod_r, cast().node) / tcp(40000, kNodePort, SYN));
+  EXPECT_TRUE(same_packet(
+      request.frame,
+      eth(kMacA, kMacLink) / ip(cast().pod_r, cast().pod_a).ttl(63) / tcp(40000, 8080, SYN)));
+  const Outcome reply =
+      bed().from_pod(kLinkA, eth() / ip(cast().pod_a, cast().pod_r) / tcp(8080, 40000, SYN | ACK));
+  EXPECT_EQ(reply.verdict, kRedirect);
+  EXPECT_TRUE(
+      same_packet(reply.frame, eth(kMacTunnel, kMacLink) / ip(cast().node, cast().pod_r).ttl(63) /
+                                   tcp(kNodePort, 40000, SYN | ACK)));
+}
+
+TEST_P(ServiceNode, AnotherNodeIsServedAsFromOutside) {
+  local_node_port({{cast().pod_a, 8080}}, {{cast().pod_r, 8080}});
+  const Outcome request = bed().from_nic(
+      eth(kMacOther, kMacOther) / ip(cast().node_r, cast().node) / tcp(40000, kNodePort, SYN));
+  EXPECT_TRUE(same_packet(
+      request.frame,
+      eth(kMacA, kMacLink) / ip(cast().node_r, cast().pod_a).ttl(63) / tcp(40000, 8080, SYN)));
+  const Outcome reply =
+      bed().from_pod(kLinkA, eth() / ip(cast().pod_a, cast().node_r) / tcp(8080, 40000, SYN | ACK));
+  EXPECT_EQ(reply.verdict, kRedirect);
+  EXPECT_EQ(Wire::parse(reply.frame)->ip_src, cast().node);
+  EXPECT_EQ(Wire::parse(reply.frame)->src_port, kNodePort);
+  EXPECT_EQ(Wire::parse(reply.frame)->ip_dst, cast().node_r);
+}
+
+TEST_P(ServiceNode, WithoutLocalBackendsClientsOfOtherNodesAreDropped) {
+  for (const int proto : {6, 17}) local_node_port({}, {{cast().pod_r2, 8080}}, proto);
+  const auto expect_dropped = [this](const auto& l4) {
+    for (const Outcome& out :
+         {bed().from_tunnel(cast().node_r, eth() / ip(cast().pod_r, cast().node) / l4),
+          bed().from_nic(eth(kMacOther, kMacOther) / ip(cast().node_r, cast().node) / l4)}) {
+      EXPECT_EQ(out.reason(), WEIR_DROP_SERVICE_NO_LOCAL);
+      EXPECT_EQ(out.verdict, kDropped);
+    }
+  };
+  expect_dropped(tcp(40000, kNodePort, SYN));
+  expect_dropped(udp(40000, kNodePort));
+  EXPECT_EQ(bed().connections(), 0u);
+}
+
+// The Service was of traffic policy Cluster.
+TEST_P(ServiceNode, UdpOfOtherNodesMovesHereWhenThePolicyBecomesLocal) {
+  const auto request = [this] {
+    return bed().from_tunnel(cast().node_r,
+                             eth() / ip(cast().pod_r, cast().node) / udp(40000, kNodePort));
+  };
+  node_port({{cast().pod_r2, 8080}}, 0, 17);
+  EXPECT_EQ(Wire::parse(request().frame)->ip_dst, cast().pod_r2);
+  local_node_port({{cast().pod_a, 8080}}, {{cast().pod_r2, 8080}}, 17);
+  services().publish();
+  EXPECT_EQ(Wire::parse(request().frame)->ip_dst, cast().pod_a);
+  EXPECT_EQ(Wire::parse(request().frame)->ip_src, cast().pod_r);
 }
 
 // The choice depends on the client and the backends only; without one, the others keep theirs.

@@ -244,7 +244,7 @@ TEST_P(Sockets, SourceRangesAreForThePacketPathToDrop) {
   EXPECT_TRUE(calls.none());
 }
 
-TEST_P(Sockets, ClientsOfTheClusterHaveTheirOwnRow) {
+TEST_P(Sockets, ClientsOfTheNodeHaveTheirOwnRow) {
   Sock listener = server();
   const Peer service{vip(), kPort};
   serve({.vip = service.address,
