@@ -12,7 +12,7 @@ from first_connect import endpoint_slice, service
 from lib_cluster import STATE, Path, lib_net, retried
 from parts.report import target
 from parts.stats import median
-from sides import go_ahead
+from sides import cpu_seconds, go_ahead
 
 NODE, WEIR = "n0", ("-n", "weir-system")
 LIMIT_MS = 1000
@@ -75,6 +75,12 @@ def started(pid):
             + time.monotonic())
 
 
+def cpu_ms(pid):
+    """What a process has used so far, to a tick."""
+    user, system = read(Path("/proc", pid, "stat")).rsplit(") ", 1)[1].split()[11:13]
+    return (int(user) + int(system)) * 1000 / os.sysconf("SC_CLK_TCK")
+
+
 def restart(cluster, how):
     """Milliseconds until the next agent is ready, and whether it is as it should be."""
     before = cluster.agent_process()
@@ -83,14 +89,16 @@ def restart(cluster, how):
     name = cluster.get("pod", None, *WEIR)[0]["metadata"]["name"]
     cluster.kubectl("delete", "pod", *WEIR, name, "--wait=false")
     lib_net.wait_for(lambda: cluster.agent_process() not in (before, None), "the next agent", 60)
-    pid = cluster.agent_process()
+    pid, server = cluster.agent_process(), cpu_seconds(["cp"])
     begun = started(pid)
     status = lib_net.wait_for(lambda: (now := cluster.status()) and not now.get("waiting_for")
                               and now["uptime_seconds"] < 30 and now, "the agent", 60)
-    ready = time.monotonic()
+    ready, used = time.monotonic(), cpu_ms(pid)
+    server = cpu_seconds(["cp"]) - server
     assert status["adopted"] == (how == "adopting"), status
     retried(lambda: cluster.rolled_out("daemonset/weir-agent", *WEIR) is None, "Ready", 60)
-    return {"ready_ms": (ready - begun) * 1000, "services": cluster.services(),
+    return {"ready_ms": (ready - begun) * 1000, "cpu_ms": used,
+            "control_plane_cpu_ms": server * 1000, "services": cluster.services(),
             "endpoints": len(cluster.attached(NODE)),
             "rss_mb": int(read(Path("/proc", pid, "statm")).split()[1]) * 4096 / 1e6}
 
@@ -109,10 +117,14 @@ def measure(families, pod_count, service_count, repeats, say):
 
 
 def table(found):
-    lines = [f"{'agent: container start until ready, ms':66}{'median':>8}   each"]
+    lines = [f"{'agent: container start until ready, ms':60}{'median':>8}{'its CPU':>9}"
+             f"{'control plane':>15}   each"]
     for how, title in TITLES.items():
         times = [one["ready_ms"] for one in found[how]]
-        lines.append(f"  {title:64}{median(times):8.0f}   {[round(one) for one in times]}")
+        own, other = (median([one[name] for one in found[how]])
+                      for name in ("cpu_ms", "control_plane_cpu_ms"))
+        lines.append(f"  {title:58}{median(times):8.0f}{own:9.0f}{other:15.0f}   "
+                     f"{[round(one) for one in times]}")
     lines.append(f"  resident then: {max(one['rss_mb'] for one in found['adopting']):.0f} MB")
     return lines + [""]
 

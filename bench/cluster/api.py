@@ -12,6 +12,7 @@ from lib_cluster import STATE, lib_net
 GROUPS = {"deployments": "/apis/apps/v1", "endpointslices": "/apis/discovery.k8s.io/v1"}
 SERVER = {"ipv4": "172.30.0.1", "dual": "172.30.0.1", "ipv6": "fd00:30::1"}
 NAMESPACE = "default"
+IDLE = 30  # seconds; the server closes connections that nobody used for 90
 
 
 def path_of(kind, name="", query=""):
@@ -28,10 +29,18 @@ class Api:
         self.families = families
         self.connection = http.client.HTTPSConnection(SERVER[families], 6443, context=trust,
                                                       timeout=patience)
+        self.connect()
+
+    def connect(self):
         with lib_net.inside("/run/netns/weir-cp"):
             self.connection.connect()
+        self.used = time.monotonic()
 
     def request(self, method, path, body=None, missing_ok=False):
+        if time.monotonic() > self.used + IDLE:
+            self.connection.close()
+            self.connect()
+        self.used = time.monotonic()
         self.connection.request(method, path, body and json.dumps(body),
                                 {"Content-Type": "application/json"})
         answer = self.connection.getresponse()

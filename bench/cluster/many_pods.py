@@ -9,7 +9,8 @@ from sides import SIDES, TITLES, cpu_seconds, in_turn
 NAME = "many"
 
 
-def one_pass(cluster, api, side, count):
+def one_pass(cluster, api, side, count, more):
+    """`more`: others follow, for which these pods are removed."""
     with cluster.alone(side) as nodes:
         changes = Api(cluster.families).changes("pods", 600, f"labelSelector=app%3D{NAME}")
         before = cpu_seconds(nodes), cpu_seconds(["cp"])
@@ -17,8 +18,9 @@ def one_pass(cluster, api, side, count):
         begun = pods.time.monotonic()
         ready = [when - begun for when in pods.wait_ready(changes, count)]
         after = cpu_seconds(nodes), cpu_seconds(["cp"])
-        api.delete("deployments", NAME)
-        pods.wait_gone(api, f"labelSelector=app%3D{NAME}")
+        if more:
+            api.delete("deployments", NAME)
+            pods.wait_gone(api, f"labelSelector=app%3D{NAME}")
     return {"last_s": ready[-1], "half_s": quantile(ready, 0.5),
             "node_cpu_s": after[0] - before[0], "control_plane_cpu_s": after[1] - before[1]}
 
@@ -26,10 +28,11 @@ def one_pass(cluster, api, side, count):
 def measure(cluster, api, passes, count, first, say):
     """{side: [facts of a pass]}; the sides in turns."""
     found = {side: [] for side in SIDES}
-    for number in range(passes):
-        for side in in_turn(number, first):
-            say(f"{count} pods: pass {number + 1} of {passes}, {side}")
-            found[side].append(one_pass(cluster, api, side, count))
+    turns = [side for number in range(passes) for side in in_turn(number, first)]
+    for number, side in enumerate(turns, 1):
+        say(f"{count} pods: {number} of {len(turns)}, {side}")
+        found[side].append(one_pass(cluster, api, side, count, number < len(turns)))
+        say(f"{count} pods: {side} {found[side][-1]['last_s']:.1f} s")
     return found
 
 
