@@ -84,14 +84,8 @@ Result<std::string> Mirror::take_page(std::string_view body) {
 }
 
 void Mirror::list_is_complete(std::uint64_t version) {
-  for (auto known = known_.begin(); known != known_.end();) {
-    if (known->second.round == round_) {
-      ++known;
-      continue;
-    }
-    sink_.change(Erase{kind_, known->first});
-    known = known_.erase(known);
-  }
+  known_.erase_others(round_,
+                      [this](ObjectKey key) { sink_.change(Erase{kind_, std::move(key)}); });
   version_ = version;
   newest_ = std::max(newest_, version);
   lags_ = 0;
@@ -187,7 +181,7 @@ Result<void> Mirror::check_object(const Json& object) const {
 
 void Mirror::keep(const Json& object) {
   const std::uint64_t version = version_at(object);
-  Known& known = known_[key_at(object)];
+  KnownObjects::Facts& known = known_[key_at(object)];
   known.round = round_;
   if (version <= known.version) return;  // said before, or older
   known.version = version;
@@ -200,9 +194,9 @@ void Mirror::keep(const Json& object) {
 
 void Mirror::drop(const Json& object) {
   const ObjectKey key = key_at(object);
-  const auto known = known_.find(key);
-  if (known == known_.end() || version_at(object) < known->second.version) return;
-  known_.erase(known);
+  const auto* known = known_.find(key);
+  if (known == nullptr || version_at(object) < known->version) return;
+  known_.erase(key);
   sink_.change(Erase{kind_, key});
 }
 
@@ -219,7 +213,7 @@ bool Mirror::lags() {
   if (++lags_ < kMostLags) return false;
   lags_ = 0;
   newest_ = 0;
-  for (auto& [key, known] : known_) known.version = 0;
+  known_.forget_versions();
   return true;
 }
 

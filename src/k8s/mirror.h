@@ -3,11 +3,11 @@
 #include <simdjson.h>
 
 #include <cstdint>
-#include <map>
 #include <string>
 #include <string_view>
 
 #include "base/result.h"
+#include "k8s/known_objects.h"
 #include "k8s/source.h"
 #include "model/object.h"
 
@@ -45,10 +45,6 @@ class Mirror {
 
  private:
   using Json = simdjson::dom::element;
-  struct Known {
-    std::uint64_t version = 0;
-    std::uint32_t round = 0;  // the list that it was last in
-  };
 
   Result<void> take_line(std::string_view line);
   Result<void> take_event(std::string_view type, const Json& object);
@@ -62,7 +58,7 @@ class Mirror {
   Kind kind_;
   Sink& sink_;
   simdjson::dom::parser parser_;
-  std::map<ObjectKey, Known> known_;
+  KnownObjects known_;
   std::string line_;  // incomplete
   bool lists_ = true;
   std::uint32_t round_ = 0;
