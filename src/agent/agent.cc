@@ -19,6 +19,7 @@
 #include "k8s/api_source.h"
 #include "sandbox/conflist.h"
 #include "sys/cgroup.h"
+#include "sys/memory.h"
 #include "sys/netns.h"
 #include "sys/node_links.h"
 
@@ -62,7 +63,8 @@ Agent::Agent(AgentOptions options)
       flows_([this](const Address& address) -> const Name& { return names_.find(address); },
              FlowRecorder::kHistory, WallClock(),
              [this](std::uint32_t ifindex) { return pod_behind(ifindex); },
-             [this](const Flow& flow) { return service_of(flow); }) {
+             [this](const Flow& flow) { return service_of(flow); }),
+      pod_split_(options_.node, !options_.has_pod_endpoints()) {
   store_.listen([this](const StoreChange& change) {
     const auto* row = std::get_if<RowChange<Service>>(&change);
     if (row != nullptr && row->after == nullptr) flows_.services().forget(row->before->key());
@@ -139,6 +141,7 @@ Result<void> Agent::start() {
       "ready: node {}, programs {} {}, {} pods, {} ms", options_.node, plane_->build(),
       plane_->adopted() ? "adopted" : "loaded", store_.snapshot().endpoints.size(),
       std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - started_).count());
+  release_start_memory();
   return {};
 }
 
@@ -448,6 +451,7 @@ Result<void> Agent::tell_ready() {
       options_.node, api_source_->client(), api_source_->poller(),
       [](const std::string& text) { spdlog::warn("objects: {}", text); });
   node_writer_->network_is_ready();
+  if (pod_endpoint_writer_ != nullptr) pod_endpoint_writer_->begin();
   return {};
 }
 

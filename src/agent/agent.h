@@ -17,6 +17,7 @@
 #include "agent/gone_pods.h"
 #include "agent/node_writer.h"
 #include "agent/options.h"
+#include "agent/pod_endpoint_writer.h"
 #include "agent/service_view.h"
 #include "agent/services.h"
 #include "agent/starting.h"
@@ -32,6 +33,7 @@
 #include "sandbox/server.h"
 #include "state/names.h"
 #include "state/node_local.h"
+#include "state/pod_split.h"
 #include "state/store.h"
 #include "sys/files.h"
 #include "sys/monitor.h"
@@ -134,8 +136,10 @@ class Agent final : public Sink, public EndpointSink, public api::Backend {
   std::unique_ptr<Source> source_;
   ApiSource* api_source_ = nullptr;  // source_, if it is one
   std::unique_ptr<NodeWriter> node_writer_;
-  std::unique_ptr<EventWriter> event_writer_;  // none: no API server
+  std::unique_ptr<EventWriter> event_writer_;               // none: no API server
+  std::unique_ptr<PodEndpointWriter> pod_endpoint_writer_;  // none: nobody reads them
   NodeLocal node_local_{store_, options_.node};
+  PodSplit pod_split_;
   std::unique_ptr<ApiServers> api_servers_;  // none: no API server
   std::vector<Cidr> own_ranges_;             // of pods, as the start found them
   std::string own_node_problem_;

@@ -24,11 +24,7 @@ constexpr auto kSayAgain = 30s;
 constexpr auto kLookAtSettings = 2s;
 
 // Their tables are kept by ServiceFlow, at the cost of what changes.
-bool is_of_services(const Change& change) {
-  const auto* upsert = std::get_if<Upsert>(&change);
-  const Kind kind = upsert != nullptr ? kind_of(upsert->object) : std::get<Erase>(change).kind;
-  return kind == Kind::kService || kind == Kind::kEndpointSlice;
-}
+bool is_of_services(Kind kind) { return kind == Kind::kService || kind == Kind::kEndpointSlice; }
 
 }  // namespace
 
@@ -37,11 +33,16 @@ Result<void> Agent::open_source() {
     source_ = std::make_unique<DirectorySource>(options_.objects);
   } else {
     WEIR_ASSIGN(auto access, access_of(options_));
-    WEIR_ASSIGN(auto source, ApiSource::open(std::move(access)));
+    const std::string& own_pods = options_.has_pod_endpoints() ? options_.node : "";
+    WEIR_ASSIGN(auto source, ApiSource::open(std::move(access), own_pods));
     api_source_ = source.get();
     source_ = std::move(source);
     event_writer_ = std::make_unique<EventWriter>(options_.node, api_source_->client());
     api_servers_ = std::make_unique<ApiServers>(api_servers_file(options_));
+    if (options_.has_pod_endpoints()) {
+      pod_endpoint_writer_ = std::make_unique<PodEndpointWriter>(
+          store_, options_.node, api_source_->client(), api_source_->poller());
+    }
   }
   WEIR_TRY(source_->start(*this));
   WEIR_TRY(listen_while_starting());
@@ -134,14 +135,18 @@ void Agent::change(Change change) {
     changes = api_servers_->take(std::move(change));
   }
   for (Change& one : changes) {
-    for (Change& last : node_local_.take(std::move(one))) apply(std::move(last));
+    if (pod_endpoint_writer_ != nullptr) pod_endpoint_writer_->saw(one);
+    for (Change& two : node_local_.take(std::move(one))) {
+      for (Change& last : pod_split_.take(std::move(two))) apply(std::move(last));
+    }
   }
 }
 
 void Agent::apply(Change change) {
-  const bool own_tables = is_of_services(change);
+  const auto* upsert = std::get_if<Upsert>(&change);
+  const Kind kind = upsert != nullptr ? kind_of(upsert->object) : std::get<Erase>(change).kind;
   if (!store_.apply(std::move(change)) || sandboxes_ == nullptr) return;
-  if (!own_tables) realize_soon();
+  if (!is_of_services(kind)) realize_soon();
   if (services_ != nullptr) services_->changed();
 }
 

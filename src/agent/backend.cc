@@ -118,6 +118,9 @@ api::Status Agent::status() {
   out.hooks = hook_totals(plane_->metrics());
   out.warnings = warnings_;
   for (const auto& text : source_->problems()) out.warnings.push_back("objects: " + text);
+  if (pod_endpoint_writer_ != nullptr && !pod_endpoint_writer_->problem().empty()) {
+    out.warnings.push_back(pod_endpoint_writer_->problem());
+  }
   if (!own_node_problem_.empty()) out.warnings.push_back(own_node_problem_);
   out.warnings.insert(out.warnings.end(), conflicts_.begin(), conflicts_.end());
   if (services_ != nullptr) {

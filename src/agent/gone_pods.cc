@@ -13,13 +13,19 @@ void GonePods::change(const RowChange<Node>& row) {
   if (row.after != nullptr || row.before->name == node_) return;
   left_nodes_.insert(row.before->name);
   left_.insert(row.before->addresses.begin(), row.before->addresses.end());
-  for (const auto& [key, pod] : store_.snapshot().pods) {
+  for (const auto& packed : store_.snapshot().pod_endpoints) {
+    const PodEndpoint pod = packed.unpack();
     if (pod.node == row.before->name) left_.insert(pod.addresses.begin(), pod.addresses.end());
   }
 }
 
 void GonePods::change(const RowChange<Pod>& row) {
   if (row.before == nullptr || row.before->host_network) return;
+  left_.insert(row.before->addresses.begin(), row.before->addresses.end());
+}
+
+void GonePods::change(const RowChange<PodEndpoint>& row) {
+  if (row.before == nullptr) return;
   left_.insert(row.before->addresses.begin(), row.before->addresses.end());
 }
 

@@ -25,6 +25,7 @@ class GonePods {
   void change(const Row&) {}
   void change(const RowChange<Node>& row);
   void change(const RowChange<Pod>& row);
+  void change(const RowChange<PodEndpoint>& row);
   void change(const RowChange<Endpoint>& row);
 
   bool is_gone(const Address& address) const;

@@ -17,6 +17,12 @@ Pod pod(const char* name, const char* address) {
   return made;
 }
 
+PodEndpoint elsewhere(const char* name, const char* address) {
+  Pod made = pod(name, address);
+  made.node = "n1";
+  return *pod_endpoint_of(made);
+}
+
 class GonePodsTest : public testing::Test {
  protected:
   Store store_;
@@ -51,6 +57,13 @@ TEST_F(GonePodsTest, AnAddressWithANewOwnerIsNotGone) {
   EXPECT_THAT(gone_.take(), IsEmpty());
 }
 
+TEST_F(GonePodsTest, APodOfAnotherNodeIsGoneWithItsEndpoint) {
+  store_.upsert(Object(elsewhere("cart", "10.244.1.3")));
+  EXPECT_THAT(gone_.take(), IsEmpty());
+  store_.erase(Kind::kPodEndpoint, {"shop", "cart"});
+  EXPECT_THAT(gone_.take(), ElementsAre(*Address::parse("10.244.1.3")));
+}
+
 TEST_F(GonePodsTest, APodOfThisNodeIsGoneWhenItsSandboxIs) {
   Endpoint endpoint;
   endpoint.handle = 1;
@@ -68,22 +81,18 @@ TEST_F(GonePodsTest, APodOfThisNodeIsGoneWhenItsSandboxIs) {
 TEST_F(GonePodsTest, APodIsGoneWithItsNodeOnce) {
   Node node{.name = "n1", .addresses = {*Address::parse("172.30.0.11")}, .pod_cidrs = {}};
   store_.upsert(Object(node));
-  Pod cart = pod("cart", "10.244.1.3");
-  cart.node = "n1";
-  store_.upsert(Object(cart));
+  store_.upsert(Object(elsewhere("cart", "10.244.1.3")));
   store_.erase(Kind::kNode, {"", "n1"});
   EXPECT_THAT(gone_.take(),
               ElementsAre(*Address::parse("10.244.1.3"), *Address::parse("172.30.0.11")));
-  store_.erase(Kind::kPod, {"shop", "cart"});
+  store_.erase(Kind::kPodEndpoint, {"shop", "cart"});
   EXPECT_THAT(gone_.take(), ElementsAre(*Address::parse("10.244.1.3")));
 }
 
 TEST_F(GonePodsTest, ANodeThatIsMadeAgainAtOnceKeepsItsPods) {
   Node node{.name = "n1", .addresses = {*Address::parse("172.30.0.11")}, .pod_cidrs = {}};
   store_.upsert(Object(node));
-  Pod cart = pod("cart", "10.244.1.3");
-  cart.node = "n1";
-  store_.upsert(Object(cart));
+  store_.upsert(Object(elsewhere("cart", "10.244.1.3")));
   store_.erase(Kind::kNode, {"", "n1"});
   store_.upsert(Object(node));
   EXPECT_THAT(gone_.take(), IsEmpty());

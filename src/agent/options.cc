@@ -64,6 +64,16 @@ void add_settings(CLI::App& app, Settings& settings) {
   });
 }
 
+// As Kubernetes has it: a DNS subdomain.
+std::string check_node_name(const std::string& name) {
+  constexpr std::size_t kMost = 253;
+  const bool is_good =
+      name.size() <= kMost && std::ranges::all_of(name, [](char c) {
+        return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '.';
+      });
+  return is_good ? "" : "no name of a Node: lower-case letters, digits, '-' and '.'";
+}
+
 void add_source(CLI::App& app, AgentOptions& options) {
   auto* objects =
       app.add_option("--objects", options.objects,
@@ -80,10 +90,15 @@ void add_source(CLI::App& app, AgentOptions& options) {
         return good ? std::string() : good.error().text();
       })
       ->excludes(objects);
+  app.add_option("--pod-endpoints", options.pod_endpoints,
+                 "tell other nodes of pods, and hear of theirs, by PodEndpoints; false: watch all "
+                 "Pods of the cluster")
+      ->capture_default_str();
 }
 
 void add_options(CLI::App& app, AgentOptions& options) {
   app.add_option("--node", options.node, "name of this node, as in its Node object")
+      ->check(check_node_name)
       ->envname("NODE_NAME");
   app.add_option("--run-dir", options.run_dir, "sockets")->capture_default_str();
   app.add_option("--state-dir", options.state_dir, "records of pods")->capture_default_str();

@@ -20,6 +20,7 @@ struct AgentOptions {
   std::string objects;                     // a directory; empty: an API server
   std::string kubeconfig;                  // empty: this is a pod
   std::vector<std::string> api_servers;    // tried before the one that the above names
+  bool pod_endpoints = true;               // tell other nodes of pods, and hear of theirs so
   std::string cni_conf_dir;                // empty: no configuration of the plugin is written
   std::string cni_bin_dir;                 // of removal: where the plugin is; empty: it stays
   bool remove = false;                     // take all from the node instead of serving it
@@ -30,6 +31,8 @@ struct AgentOptions {
   std::string cgroup;                      // empty: the root of the v2 hierarchy
   std::string log_level = "info";
   Settings settings;
+
+  bool has_pod_endpoints() const { return pod_endpoints && objects.empty(); }
 };
 
 // Exits with help when argv asks for that. Refused settings are printed and given to `refused`,

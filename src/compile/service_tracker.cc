@@ -49,6 +49,10 @@ ServiceTracker::ServiceTracker(Store& store, ServiceContext context)
   const Snapshot& now = store.snapshot();
   for (const auto& [key, node] : now.nodes) change(RowChange<Node>{nullptr, &node});
   for (const auto& [key, pod] : now.pods) change(RowChange<Pod>{nullptr, &pod});
+  for (const auto& row : now.pod_endpoints) {
+    const PodEndpoint endpoint = row.unpack();
+    change(RowChange<PodEndpoint>{nullptr, &endpoint, &row});
+  }
   for (const auto& [handle, endpoint] : now.endpoints) {
     change(RowChange<Endpoint>{nullptr, &endpoint});
   }
@@ -173,11 +177,22 @@ void ServiceTracker::replace_host_ports(const Pod* before, const Pod* after, con
   for (const ServicePortKey& key : port_keys(*after)) gone_.erase(key);
 }
 
-void ServiceTracker::change_weight(const RowChange<Pod>& row) {
-  const std::uint32_t before = row.before != nullptr ? row.before->weight : 1;
-  const std::uint32_t after = row.after != nullptr ? row.after->weight : 1;
-  if (before == after) return;
+// A pod that moves is for a while on two nodes: the one here counts.
+std::uint32_t ServiceTracker::weight_of(const ObjectKey& pod) const {
+  const auto here = store_.snapshot().pods.find(pod);
+  if (here != store_.snapshot().pods.end()) return here->second.weight;
+  const auto elsewhere = store_.snapshot().pod_endpoints.find(pod);
+  return elsewhere != store_.snapshot().pod_endpoints.end() ? elsewhere->unpack().weight : 1;
+}
+
+template <typename T>
+void ServiceTracker::change_weight(const RowChange<T>& row) {
+  const bool was_one = row.before == nullptr || row.before->weight == 1;
+  if (was_one && (row.after == nullptr || row.after->weight == 1)) return;
   const ObjectKey key = row.after != nullptr ? row.after->key() : row.before->key();
+  const std::uint32_t after = weight_of(key);
+  const auto known = weights_.find(key);
+  if (after == (known != weights_.end() ? known->second : 1)) return;
   weights_.erase(key);
   if (after != 1) weights_[key] = after;
   changed_weights_.insert(key);

@@ -70,6 +70,7 @@ class ServiceTracker {
   void change(const RowChange<Node>& row);
   void change(const RowChange<Namespace>&) {}
   void change(const RowChange<Pod>& row);
+  void change(const RowChange<PodEndpoint>& row) { change_weight(row); }
   void change(const RowChange<Service>& row);
   void change(const RowChange<EndpointSlice>& row);
   void change(const RowChange<Endpoint>& row);
@@ -77,7 +78,9 @@ class ServiceTracker {
   // A Pod object comes or goes: its ports are those that count, or its sandbox's.
   void change_sandboxes_of(const RowChange<Pod>& row);
   void replace_host_ports(const Pod* before, const Pod* after, const Pod* row);
-  void change_weight(const RowChange<Pod>& row);
+  template <typename T>
+  void change_weight(const RowChange<T>& row);
+  std::uint32_t weight_of(const ObjectKey& pod) const;
   void mark(const ObjectKey& service);
   void mark(const ServiceClaims::Rivals& rivals);
   void mark_all();

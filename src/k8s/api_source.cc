@@ -11,18 +11,22 @@ namespace {
 
 // What others serve or nobody needs is left out by the server: Services of other proxies, slices of
 // headless Services, pods that have ended.
-const std::array kResources = {
-    Resource{Kind::kNode, "/api/v1/nodes", ""},
-    Resource{Kind::kNamespace, "/api/v1/namespaces", ""},
-    Resource{Kind::kPod, "/api/v1/pods",
-             "fieldSelector=status.phase%21%3DSucceeded%2Cstatus.phase%21%3DFailed"},
-    Resource{Kind::kService, "/api/v1/services",
-             "labelSelector=%21service.kubernetes.io%2Fservice-proxy-name"},
-    Resource{Kind::kEndpointSlice, "/apis/discovery.k8s.io/v1/endpointslices",
-             "labelSelector=%21service.kubernetes.io%2Fservice-proxy-name"
-             "%2C%21service.kubernetes.io%2Fheadless"},
-};
-static_assert(kResources.size() == std::size(kKinds));
+std::vector<Resource> resources_of(const std::string& node) {
+  const std::string of_node = node.empty() ? "" : "spec.nodeName%3D" + node + "%2C";
+  std::vector<Resource> out = {
+      {Kind::kNode, "/api/v1/nodes", ""},
+      {Kind::kNamespace, "/api/v1/namespaces", ""},
+      {Kind::kPod, "/api/v1/pods",
+       "fieldSelector=" + of_node + "status.phase%21%3DSucceeded%2Cstatus.phase%21%3DFailed"},
+      {Kind::kService, "/api/v1/services",
+       "labelSelector=%21service.kubernetes.io%2Fservice-proxy-name"},
+      {Kind::kEndpointSlice, "/apis/discovery.k8s.io/v1/endpointslices",
+       "labelSelector=%21service.kubernetes.io%2Fservice-proxy-name"
+       "%2C%21service.kubernetes.io%2Fheadless"},
+  };
+  if (!node.empty()) out.push_back({Kind::kPodEndpoint, "/apis/weir.dev/v1/podendpoints", ""});
+  return out;
+}
 
 }  // namespace
 
@@ -45,26 +49,27 @@ class ApiSource::Filter final : public Sink {
   std::unordered_set<std::string> said_;
 };
 
-ApiSource::ApiSource(std::unique_ptr<Poller> poller, ReflectorPace pace)
-    : pace_(pace), poller_(std::move(poller)) {}
+ApiSource::ApiSource(std::unique_ptr<Poller> poller, std::string node, ReflectorPace pace)
+    : node_(std::move(node)), pace_(pace), poller_(std::move(poller)) {}
 
 ApiSource::~ApiSource() = default;
 
-Result<std::unique_ptr<ApiSource>> ApiSource::open(ApiAccess access, ReflectorPace pace) {
+Result<std::unique_ptr<ApiSource>> ApiSource::open(ApiAccess access, std::string node,
+                                                   ReflectorPace pace) {
   WEIR_ASSIGN(auto poller, Poller::open());
-  std::unique_ptr<ApiSource> source(new ApiSource(std::move(poller), pace));
+  std::unique_ptr<ApiSource> source(new ApiSource(std::move(poller), std::move(node), pace));
   WEIR_ASSIGN(source->client_, HttpClient::open(std::move(access), *source->poller_));
   return source;
 }
 
 Result<void> ApiSource::start(Sink& sink) {
   filter_ = std::make_unique<Filter>(sink);
-  for (const Resource& resource : kResources) {
+  for (Resource& resource : resources_of(node_)) {
     const std::size_t index = reflectors_.size();
     Reflector::Owner owner{.synced = [this] { one_synced(); },
                            .trouble = [this, index] { tell_trouble(index); }};
-    reflectors_.push_back(std::make_unique<Reflector>(resource, *client_, *poller_, *filter_,
-                                                      std::move(owner), pace_));
+    reflectors_.push_back(std::make_unique<Reflector>(std::move(resource), *client_, *poller_,
+                                                      *filter_, std::move(owner), pace_));
   }
   for (const auto& reflector : reflectors_) reflector->start();
   return {};

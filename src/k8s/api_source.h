@@ -17,7 +17,10 @@ namespace weir {
 // Objects of a Kubernetes API server: a Reflector for each kind, all on one connection.
 class ApiSource final : public Source {
  public:
-  static Result<std::unique_ptr<ApiSource>> open(ApiAccess access, ReflectorPace pace = {});
+  // node: this node's pods come as they are, others' as PodEndpoints; empty: all pods as they are.
+  // REQUIRES: it is no name, or one that a Node may have.
+  static Result<std::unique_ptr<ApiSource>> open(ApiAccess access, std::string node,
+                                                 ReflectorPace pace = {});
 
   ~ApiSource() override;
 
@@ -32,10 +35,11 @@ class ApiSource final : public Source {
 
  private:
   class Filter;
-  ApiSource(std::unique_ptr<Poller> poller, ReflectorPace pace);
+  ApiSource(std::unique_ptr<Poller> poller, std::string node, ReflectorPace pace);
   void one_synced();
   void tell_trouble(std::size_t index);
 
+  std::string node_;
   ReflectorPace pace_;
   std::unique_ptr<Poller> poller_;
   std::unique_ptr<HttpClient> client_;

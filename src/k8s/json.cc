@@ -14,9 +14,14 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
+const char* version_of(Kind kind) {
+  if (kind == Kind::kPodEndpoint) return k8s::kOwnVersion;
+  return kind == Kind::kEndpointSlice ? "discovery.k8s.io/v1" : "v1";
+}
+
 Json base(Kind kind, const ObjectKey& key) {
   Json out;
-  out["apiVersion"] = kind == Kind::kEndpointSlice ? "discovery.k8s.io/v1" : "v1";
+  out["apiVersion"] = version_of(kind);
   out["kind"] = kind_name(kind);
   out["metadata"]["name"] = key.name;
   if (!key.namespace_.empty()) out["metadata"]["namespace"] = key.namespace_;
@@ -230,6 +235,20 @@ std::string to_json(const EndpointSlice& slice) {
     out["endpoints"].push_back(endpoint_json(endpoint, slice.namespace_));
   }
   for (const SlicePort& port : slice.ports) out["ports"].push_back(slice_port_json(port));
+  return dump(out);
+}
+
+std::string to_json(const PodEndpoint& endpoint) {
+  Json out = base(Kind::kPodEndpoint, endpoint.key());
+  if (endpoint.leaving) out["metadata"]["deletionTimestamp"] = "1970-01-01T00:00:00Z";
+  Json& spec = out["spec"];
+  spec["node"] = endpoint.node;
+  for (const Address& address : endpoint.addresses) {
+    spec["addresses"].push_back(address.to_string());
+  }
+  put_labels(spec["labels"], endpoint.labels);
+  if (!endpoint.workload.empty()) spec["workload"] = endpoint.workload;
+  if (endpoint.weight != 1) spec["weight"] = endpoint.weight;
   return dump(out);
 }
 

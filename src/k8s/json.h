@@ -12,6 +12,7 @@ std::string to_json(const Namespace& ns);
 std::string to_json(const Pod& pod);
 std::string to_json(const Service& service);
 std::string to_json(const EndpointSlice& slice);
+std::string to_json(const PodEndpoint& endpoint);
 std::string to_json(const Object& object);
 
 // Where a DirectorySource looks for an object, below its directory:

@@ -17,6 +17,9 @@ inline constexpr const char* kNodeLocalAnnotation = "weir.dev/node-local";  // "
 inline constexpr const char* kNodeLocalForAnnotation = "weir.dev/node-local-for";  // a Service
 inline constexpr const char* kForwardingAnnotation = "weir.dev/forwarding";        // "dsr", "snat"
 
+// Weir's own kinds: deploy/chart/templates/pod-endpoints.yaml.
+inline constexpr const char* kOwnVersion = "weir.dev/v1";
+
 // Annotations of Kubernetes' own: bits per second that a pod receives or sends at most.
 inline constexpr const char* kIngressBandwidth = "kubernetes.io/ingress-bandwidth";
 inline constexpr const char* kEgressBandwidth = "kubernetes.io/egress-bandwidth";
@@ -27,6 +30,7 @@ Namespace read_namespace(const Value& object);
 Pod read_pod(const Value& object);
 Service read_service(const Value& object);
 EndpointSlice read_endpoint_slice(const Value& object);
+PodEndpoint read_pod_endpoint(const Value& object);
 
 // Of a port of a Service, a slice or a container; absent: TCP.
 Protocol read_protocol(const Value& value);

@@ -29,6 +29,8 @@ Object read(Kind kind, const Value& root) {
       return k8s::read_service(root);
     case Kind::kEndpointSlice:
       return k8s::read_endpoint_slice(root);
+    case Kind::kPodEndpoint:
+      return k8s::read_pod_endpoint(root);
   }
   return Node();
 }
@@ -82,7 +84,8 @@ Result<Object> parse_object(std::string_view json, std::vector<std::string>* not
   if (!kind) {
     return Error(
         Code::kInvalid,
-        fmt::format("kind: must be Node, Namespace, Pod, Service or EndpointSlice, is '{}'",
+        fmt::format("kind: must be Node, Namespace, Pod, Service, EndpointSlice or PodEndpoint, "
+                    "is '{}'",
                     shown(kind_text)));
   }
   return read_checked(*kind, root, findings, notes);

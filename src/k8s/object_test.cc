@@ -27,6 +27,13 @@ Pod full_pod() {
   return pod;
 }
 
+Pod full_pod_elsewhere() {
+  Pod pod = full_pod();
+  pod.host_network = false;
+  pod.weight = 3;
+  return pod;
+}
+
 Service full_service() {
   Service service;
   service.namespace_ = "shop";
@@ -47,7 +54,9 @@ TEST(Object, JsonReadsBackToTheSameValue) {
   Pod bare;
   bare.namespace_ = "default";
   bare.name = "bare";
+  const PodEndpoint told = *pod_endpoint_of(full_pod_elsewhere());
   const Object objects[] = {
+      told,
       Node{"n0", {addr("172.30.0.10"), addr("fd02::10")}, {*Cidr::parse("10.244.0.0/24")}},
       Node{"empty", {}, {}},
       Namespace{"shop", {{"team", "a"}}},
@@ -103,9 +112,9 @@ TEST(Object, WrongInputIsOneErrorThatNamesObjectAndField) {
       {"[]", "object: must be an object"},
       {"3", "object: must be an object"},
       {R"({"kind":7})", "kind: must be a string"},
-      {R"({})", "kind: must be Node, Namespace, Pod, Service or EndpointSlice, is ''"},
+      {R"({})", "kind: must be Node, Namespace, Pod, Service, EndpointSlice or PodEndpoint, is ''"},
       {R"({"kind":"PodList"})",
-       "kind: must be Node, Namespace, Pod, Service or EndpointSlice, is 'PodList'"},
+       "kind: must be Node, Namespace, Pod, Service, EndpointSlice or PodEndpoint, is 'PodList'"},
       {R"({"kind":"Pod"})", "Pod : metadata.name: is missing"},
       {R"({"kind":"Pod","metadata":{"name":"a"}})", "Pod a: metadata.namespace: is missing"},
       {R"({"kind":"Node","metadata":{"name":"a","namespace":"b"}})",

@@ -14,6 +14,7 @@ namespace weir {
 namespace {
 
 constexpr int kPage = 500;
+constexpr int kTooMany = 429;
 constexpr int kTooLarge = 504;  // the server does not yet have the resourceVersion
 constexpr HttpClient::Duration kLongestAsked{300'000};
 
@@ -40,6 +41,8 @@ std::string plural(Kind kind) {
       return "services";
     case Kind::kEndpointSlice:
       return "endpointslices.discovery.k8s.io";
+    case Kind::kPodEndpoint:
+      return "podendpoints.weir.dev";
   }
   return {};
 }
@@ -196,7 +199,8 @@ void Reflector::on_refusal(const HttpClient::End& end) {
   }
   // It may have no streamed lists, and read the question as another one.
   next_by_pages_ = mirror_.lists() && end.status == 410;
-  say(refusal(end));
+  // A server that starts, or that has just got a new kind, asks for a moment.
+  if (end.status != kTooMany || failures_ > 0) say(refusal(end));
   const bool was_set_back = end.status == kTooLarge && mirror_.lags();
   again(mirror_.lists() || end.status == 410 || was_set_back, end.retry_after);
 }
@@ -215,8 +219,10 @@ std::string Reflector::refusal(const HttpClient::End& end) const {
           "deploy/cni/weir-cni.yaml ({})",
           plural(resource_.kind), message);
     case 404:
-      return fmt::format("the API server does not have {}: Weir needs Kubernetes 1.25 or newer",
-                         resource_.path);
+      return fmt::format("the API server does not have {}: {}", resource_.path,
+                         resource_.kind == Kind::kPodEndpoint
+                             ? "apply deploy/cni/weir-cni.yaml, or set pod-endpoints to false"
+                             : "Weir needs Kubernetes 1.25 or newer");
     default:
       return fmt::format("the API server answers {}: {}", end.status, message);
   }

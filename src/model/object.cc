@@ -14,6 +14,8 @@ std::string_view kind_name(Kind kind) {
       return "Service";
     case Kind::kEndpointSlice:
       return "EndpointSlice";
+    case Kind::kPodEndpoint:
+      return "PodEndpoint";
   }
   return "?";
 }

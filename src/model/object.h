@@ -9,20 +9,21 @@
 #include "model/namespace.h"
 #include "model/node.h"
 #include "model/pod.h"
+#include "model/pod_endpoint.h"
 #include "model/service.h"
 
 namespace weir {
 
 // Kinds of objects that come from Kubernetes. Same order as Object's alternatives.
-enum class Kind : std::uint8_t { kNode, kNamespace, kPod, kService, kEndpointSlice };
-inline constexpr Kind kKinds[] = {Kind::kNode, Kind::kNamespace, Kind::kPod, Kind::kService,
-                                  Kind::kEndpointSlice};
+enum class Kind : std::uint8_t { kNode, kNamespace, kPod, kService, kEndpointSlice, kPodEndpoint };
+inline constexpr Kind kKinds[] = {Kind::kNode,    Kind::kNamespace,     Kind::kPod,
+                                  Kind::kService, Kind::kEndpointSlice, Kind::kPodEndpoint};
 
 std::string_view kind_name(Kind kind);
 std::optional<Kind> parse_kind(std::string_view text);
 bool is_namespaced(Kind kind);
 
-using Object = std::variant<Node, Namespace, Pod, Service, EndpointSlice>;
+using Object = std::variant<Node, Namespace, Pod, Service, EndpointSlice, PodEndpoint>;
 
 Kind kind_of(const Object& object);
 ObjectKey key_of(const Object& object);

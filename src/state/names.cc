@@ -17,6 +17,10 @@ Name name_of(const Pod& pod) {
   return {NameKind::kPod, pod.namespace_, pod.name, pod.workload, pod.node};
 }
 
+Name name_of(const PodEndpoint& endpoint) {
+  return {NameKind::kPod, endpoint.namespace_, endpoint.name, endpoint.workload, endpoint.node};
+}
+
 Name name_of(const Endpoint& endpoint, const Snapshot& snapshot) {
   const auto pod = snapshot.pods.find(endpoint.pod());
   if (pod != snapshot.pods.end()) return name_of(pod->second);
@@ -49,6 +53,10 @@ Names::Names(Store& store, std::function<Clock::time_point()> now)
   for (const auto& [key, endpoint] : snapshot.endpoints) {
     change(RowChange<Endpoint>{nullptr, &endpoint});
   }
+  for (const auto& row : snapshot.pod_endpoints) {
+    const PodEndpoint endpoint = row.unpack();
+    change(RowChange<PodEndpoint>{nullptr, &endpoint, &row});
+  }
   for (const auto& row : snapshot.services) {
     const Service service = row.unpack();
     change(RowChange<Service>{nullptr, &service, &row});
@@ -61,10 +69,9 @@ Names::Names(Store& store, std::function<Clock::time_point()> now)
 
 const Name& Names::find(const Address& address, Clock::time_point now) const {
   const auto it = owners_.find(address);
-  if (it != owners_.end()) {
-    const Owner& owner = it->second;
-    if (!owner.claims.empty() || now - owner.gone <= kMemory) return owner.name;
-  }
+  if (it != owners_.end() && !it->second.claims.empty()) return it->second.name;
+  if (const Elsewhere* found = find_elsewhere(address)) return name_elsewhere(address, *found);
+  if (it != owners_.end() && now - it->second.gone <= kMemory) return it->second.name;
   const Name* range = find_range(address);
   return range != nullptr ? *range : outside_;
 }
@@ -78,8 +85,58 @@ std::optional<ServiceName> Names::find_service(const Address& address, std::uint
 
 bool Names::has_owner(const Address& address) const {
   const auto it = owners_.find(address);
-  return it != owners_.end() && !it->second.claims.empty();
+  return (it != owners_.end() && !it->second.claims.empty()) || elsewhere_.contains(address);
 }
+
+// --- pods of other nodes ------------------------------------------------------------------------
+
+const Names::Elsewhere* Names::find_elsewhere(const Address& address) const {
+  const auto [first, last] = elsewhere_.equal_range(address);
+  const auto rank = [](const auto& one) {
+    return std::tuple(!one.second.leaving, one.second.order);
+  };
+  const auto best = std::max_element(
+      first, last, [&rank](const auto& a, const auto& b) { return rank(a) < rank(b); });
+  return best == last ? nullptr : &best->second;
+}
+
+const Name& Names::name_elsewhere(const Address& address, const Elsewhere& found) const {
+  const auto known = named_.find(address);
+  if (known != named_.end()) return known->second;
+  return named_.emplace(address, name_of(found.row->unpack())).first->second;
+}
+
+void Names::change(const RowChange<PodEndpoint>& row) {
+  const PodEndpoint none;
+  const PodEndpoint& before = row.before != nullptr ? *row.before : none;
+  const PodEndpoint& after = row.after != nullptr ? *row.after : none;
+  for (const Address& address : after.addresses) {
+    named_.erase(address);
+    Elsewhere* known = find_row(address, row.row);
+    if (known != nullptr) {
+      known->leaving = after.leaving;
+    } else {
+      elsewhere_.emplace(address, Elsewhere{row.row, ++order_elsewhere_, after.leaving});
+    }
+  }
+  for (const Address& address : before.addresses) {
+    if (std::ranges::find(after.addresses, address) != after.addresses.end()) continue;
+    named_.erase(address);
+    const auto [first, last] = elsewhere_.equal_range(address);
+    elsewhere_.erase(
+        std::find_if(first, last, [&row](const auto& one) { return one.second.row == row.row; }));
+    if (!elsewhere_.contains(address)) leaves(address, name_of(before));
+  }
+}
+
+Names::Elsewhere* Names::find_row(const Address& address, const PackedRow<PodEndpoint>* row) {
+  const auto [first, last] = elsewhere_.equal_range(address);
+  const auto found =
+      std::find_if(first, last, [row](const auto& one) { return one.second.row == row; });
+  return found == last ? nullptr : &found->second;
+}
+
+// --- all others ---------------------------------------------------------------------------------
 
 void Names::change(const RowChange<Node>& row) {
   const Node none;
@@ -157,13 +214,17 @@ void Names::release(const Address& address, const Claim& claim) {
   const auto removed = std::erase_if(
       owner.claims, [&claim](const Claim& other) { return other.same_claimant(claim); });
   if (removed == 0) return;
-  if (owner.claims.empty()) {
-    owner.gone = now_();
-    left_.emplace_back(owner.gone, address);
-    return;
-  }
+  if (owner.claims.empty()) return leaves(address, std::move(owner.name));
   const auto rank = [](const Claim& c) { return std::tuple(!c.leaving, c.source, c.order); };
   owner.name = std::ranges::max_element(owner.claims, {}, rank)->name;
+}
+
+void Names::leaves(const Address& address, Name name) {
+  Owner& owner = owners_[address];
+  if (!owner.claims.empty()) return;
+  owner.name = std::move(name);
+  owner.gone = now_();
+  left_.emplace_back(owner.gone, address);
 }
 
 void Names::forget_expired() {

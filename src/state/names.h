@@ -41,7 +41,8 @@ struct Name {
 };
 
 // Address -> name, kept up to date by a Store's changes. A former owner is still named for kMemory
-// after it left, unless the address has a live owner: that one always wins.
+// after it left, unless the address has a live owner: that one always wins. A pod of another node
+// costs little until its name is asked for.
 // Used from the thread of the store.
 class Names {
  public:
@@ -84,6 +85,12 @@ class Names {
     Name name;                  // of the winner
     Clock::time_point gone;
   };
+  // A row of the store's; of several with one address the newest that is not leaving is named.
+  struct Elsewhere {
+    const PackedRow<PodEndpoint>* row = nullptr;
+    std::uint32_t order = 0;
+    bool leaving = false;
+  };
   struct Range {
     std::set<std::string> nodes;  // the first one is named
     Name name;
@@ -91,6 +98,7 @@ class Names {
 
   void change(const RowChange<Node>& row);
   void change(const RowChange<Pod>& row);
+  void change(const RowChange<PodEndpoint>& row);
   void change(const RowChange<Endpoint>& row);
   void change(const RowChange<Namespace>&) {}
   void change(const RowChange<Service>& row) { services_.change(row); }
@@ -103,13 +111,20 @@ class Names {
   void add_range(const Cidr& cidr, const std::string& node);
   void remove_range(const Cidr& cidr, const std::string& node);
   const Name* find_range(const Address& address) const;
+  const Elsewhere* find_elsewhere(const Address& address) const;
+  const Name& name_elsewhere(const Address& address, const Elsewhere& found) const;
+  Elsewhere* find_row(const Address& address, const PackedRow<PodEndpoint>* row);
+  void leaves(const Address& address, Name name);
   void forget_expired();
 
   const Store& store_;
   std::function<Clock::time_point()> now_;
   std::uint64_t order_ = 0;
+  std::uint32_t order_elsewhere_ = 0;
   std::unordered_map<Address, Owner> owners_;
-  std::deque<std::pair<Clock::time_point, Address>> left_;                    // oldest first
+  std::unordered_multimap<Address, Elsewhere> elsewhere_;   // pods of other nodes: many
+  mutable std::unordered_map<Address, Name> named_;         // of elsewhere_, those asked for
+  std::deque<std::pair<Clock::time_point, Address>> left_;  // oldest first
   std::map<int, std::unordered_map<Address, Range>, std::greater<>> ranges_;  // by mapped_bits
   std::map<ObjectKey, std::set<std::uint32_t>> endpoints_of_;
   ServicePlaces services_;

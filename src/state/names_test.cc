@@ -45,6 +45,56 @@ TEST_F(NamesTest, PodsNodesRangesAndTheRest) {
   EXPECT_EQ(who("10.244.1.77"), "outside ");
 }
 
+PodEndpoint elsewhere(const char* name, const char* address, const char* node = "n1") {
+  PodEndpoint out;
+  out.namespace_ = "shop";
+  out.name = name;
+  out.node = node;
+  out.workload = "cart";
+  out.addresses = {addr(address)};
+  return out;
+}
+
+TEST_F(NamesTest, PodsOfOtherNodes) {
+  store.upsert(Object(elsewhere("cart-0", "10.244.1.3")));
+  EXPECT_EQ(who("10.244.1.3"), "pod cart-0");
+  EXPECT_EQ(names.find(addr("10.244.1.3")).node, "n1");
+  EXPECT_EQ(names.find(addr("10.244.1.3")).workload, "cart");
+  EXPECT_TRUE(names.has_owner(addr("10.244.1.3")));
+  store.upsert(Object(elsewhere("cart-0", "10.244.2.3", "n2")));
+  EXPECT_EQ(who("10.244.2.3"), "pod cart-0");
+  EXPECT_EQ(names.find(addr("10.244.2.3")).node, "n2");
+  EXPECT_FALSE(names.has_owner(addr("10.244.1.3")));
+  EXPECT_EQ(who("10.244.1.3"), "pod cart-0");  // it was
+  EXPECT_EQ(names.find(addr("10.244.1.3")).node, "n1");
+  store.erase(Kind::kPodEndpoint, {"shop", "cart-0"});
+  EXPECT_EQ(who("10.244.2.3"), "pod cart-0");
+  now += 61s;
+  EXPECT_EQ(who("10.244.2.3"), "outside ");
+}
+
+TEST_F(NamesTest, OfTwoPodsElsewhereTheNewerThatIsNotLeaving) {
+  store.upsert(Object(elsewhere("old", "10.244.1.3")));
+  store.upsert(Object(elsewhere("new", "10.244.1.3")));
+  EXPECT_EQ(who("10.244.1.3"), "pod new");
+  PodEndpoint leaving = elsewhere("new", "10.244.1.3");
+  leaving.leaving = true;
+  store.upsert(Object(leaving));
+  EXPECT_EQ(who("10.244.1.3"), "pod old");
+  store.erase(Kind::kPodEndpoint, {"shop", "old"});
+  EXPECT_EQ(who("10.244.1.3"), "pod new");
+  store.upsert(Object(pod("here", {"10.244.1.3"})));
+  EXPECT_EQ(who("10.244.1.3"), "pod here");  // of this node
+  erase_pod("here");
+  EXPECT_EQ(who("10.244.1.3"), "pod new");
+}
+
+TEST_F(NamesTest, AreTheSameWhenTheyComeLate) {
+  store.upsert(Object(elsewhere("cart-0", "10.244.1.3")));
+  const Names late(store);
+  EXPECT_EQ(late.find(addr("10.244.1.3")).pod, "cart-0");
+}
+
 TEST_F(NamesTest, AFormerOwnerIsNamedForAMinute) {
   store.upsert(Object(pod("cart-0", {"10.244.0.3"})));
   erase_pod("cart-0");

@@ -1,5 +1,6 @@
 #include "state/packing.h"
 
+#include <algorithm>
 #include <array>
 #include <concepts>
 #include <cstdint>
@@ -9,6 +10,43 @@
 
 namespace weir {
 namespace {
+
+// Keys of labels that many objects have: one byte each. Only the packed form knows the order.
+constexpr std::string_view kUsualKeys[] = {
+    "app",
+    "app.kubernetes.io/component",
+    "app.kubernetes.io/instance",
+    "app.kubernetes.io/managed-by",
+    "app.kubernetes.io/name",
+    "app.kubernetes.io/part-of",
+    "app.kubernetes.io/version",
+    "apps.kubernetes.io/pod-index",
+    "batch.kubernetes.io/controller-uid",
+    "batch.kubernetes.io/job-completion-index",
+    "batch.kubernetes.io/job-name",
+    "chart",
+    "component",
+    "controller-revision-hash",
+    "controller-uid",
+    "environment",
+    "helm.sh/chart",
+    "heritage",
+    "job-name",
+    "k8s-app",
+    "name",
+    "pod-template-generation",
+    "pod-template-hash",
+    "release",
+    "role",
+    "security.istio.io/tlsMode",
+    "service.istio.io/canonical-name",
+    "service.istio.io/canonical-revision",
+    "statefulset.kubernetes.io/pod-name",
+    "team",
+    "tier",
+    "version",
+};
+static_assert(std::ranges::is_sorted(kUsualKeys));
 
 // Each byte has seven bits, lowest first; the highest says that more follow.
 class Packer {
@@ -45,7 +83,17 @@ class Packer {
   }
   void put(const Labels& labels) {
     number(labels.size());
-    for (const auto& [key, value] : labels) (*this)(key, value);
+    for (const auto& [key, value] : labels) {
+      put_key(key);
+      put(value);
+    }
+  }
+  // Its place among the usual ones, from 1; or 0 and the text.
+  void put_key(const std::string& key) {
+    const auto* usual = std::ranges::lower_bound(kUsualKeys, key);
+    const bool is_usual = usual != std::end(kUsualKeys) && *usual == key;
+    number(is_usual ? static_cast<std::uint64_t>(usual - kUsualKeys) + 1 : 0);
+    if (!is_usual) put(key);
   }
   template <typename T>
     requires std::is_class_v<T>
@@ -101,7 +149,8 @@ class Unpacker {
   }
   void get(Labels& labels) {
     for (auto n = take_number(bytes_); n > 0; --n) {
-      const std::string_view key = take_text(bytes_);
+      const auto usual = take_number(bytes_);
+      const std::string_view key = usual != 0 ? kUsualKeys[usual - 1] : take_text(bytes_);
       labels.emplace_hint(labels.end(), key, take_text(bytes_));
     }
   }
@@ -172,6 +221,13 @@ void fields(Archive& archive, T& value) {
   archive(namespace_, name, service, family, endpoints, ports);
 }
 
+template <typename Archive, typename T>
+  requires std::same_as<std::remove_const_t<T>, PodEndpoint>
+void fields(Archive& archive, T& value) {
+  auto& [namespace_, name, node, labels, addresses, weight, workload, leaving] = value;
+  archive(namespace_, name, node, labels, addresses, weight, workload, leaving);
+}
+
 template <typename T>
 std::string packed(const T& value) {
   Packer packer;
@@ -190,7 +246,9 @@ std::string_view take_text(std::string_view& bytes) {
 
 std::string pack(const Service& service) { return packed(service); }
 std::string pack(const EndpointSlice& slice) { return packed(slice); }
+std::string pack(const PodEndpoint& endpoint) { return packed(endpoint); }
 void unpack(std::string_view bytes, Service& out) { Unpacker{bytes}(out); }
 void unpack(std::string_view bytes, EndpointSlice& out) { Unpacker{bytes}(out); }
+void unpack(std::string_view bytes, PodEndpoint& out) { Unpacker{bytes}(out); }
 
 }  // namespace weir

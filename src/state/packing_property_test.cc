@@ -112,6 +112,22 @@ EndpointSlice any_slice(ObjectKey key) {
   return out;
 }
 
+PodEndpoint any_pod_endpoint(ObjectKey key) {
+  PodEndpoint out;
+  out.namespace_ = std::move(key.namespace_);
+  out.name = std::move(key.name);
+  out.node = any_text();
+  for (int i = *rc::gen::inRange(0, 4); i > 0; --i) {
+    const auto usual = rc::gen::element<std::string>("app", "version", "pod-template-hash", "apq");
+    out.labels[any<bool>() ? *usual : any_text()] = any_text();
+  }
+  out.addresses = some(any_address);
+  out.weight = any<std::uint32_t>();
+  out.workload = any_text();
+  out.leaving = any<bool>();
+  return out;
+}
+
 template <typename T>
 T through_bytes(const T& value) {
   T out;
@@ -126,6 +142,8 @@ RC_GTEST_PROP(PackingProperty, WhateverIsPackedComesBack, ()) {
             std::pair(std::string_view(service.namespace_), std::string_view(service.name)));
   const EndpointSlice slice = any_slice({any_text(), any_text()});
   RC_ASSERT(through_bytes(slice) == slice);
+  const PodEndpoint endpoint = any_pod_endpoint({any_text(), any_text()});
+  RC_ASSERT(through_bytes(endpoint) == endpoint);
 }
 
 // A map of plain values, fed by what the store tells.

@@ -9,6 +9,7 @@ std::map<ObjectKey, Namespace>& table(Snapshot& s, const Namespace*) { return s.
 std::map<ObjectKey, Pod>& table(Snapshot& s, const Pod*) { return s.pods; }
 PackedTable<Service>& table(Snapshot& s, const Service*) { return s.services; }
 PackedTable<EndpointSlice>& table(Snapshot& s, const EndpointSlice*) { return s.slices; }
+PackedTable<PodEndpoint>& table(Snapshot& s, const PodEndpoint*) { return s.pod_endpoints; }
 
 }  // namespace
 
@@ -89,6 +90,8 @@ bool Store::erase(Kind kind, const ObjectKey& key) {
       return remove(snapshot_.services, key);
     case Kind::kEndpointSlice:
       return remove(snapshot_.slices, key);
+    case Kind::kPodEndpoint:
+      return remove(snapshot_.pod_endpoints, key);
   }
   return false;
 }

@@ -18,9 +18,10 @@ namespace weir {
 struct Snapshot {
   std::map<ObjectKey, Node> nodes;
   std::map<ObjectKey, Namespace> namespaces;
-  std::map<ObjectKey, Pod> pods;
+  std::map<ObjectKey, Pod> pods;  // of this node
   PackedTable<Service> services;
   PackedTable<EndpointSlice> slices;
+  PackedTable<PodEndpoint> pod_endpoints;       // of other nodes
   std::map<std::uint32_t, Endpoint> endpoints;  // by handle
 
   friend bool operator==(const Snapshot&, const Snapshot&) = default;
@@ -28,15 +29,17 @@ struct Snapshot {
 
 // One row that changed; null: there was, or is, none. `before` and `after` are good during the
 // call; a Pod's `after` stays where it is, whatever is written there, until it is erased and is the
-// `before` of that change. So does `row` of Services and slices.
+// `before` of that change. So does the `row` of those
+// that are kept packed.
 template <typename T>
 struct RowChange {
   const T* before = nullptr;
   const T* after = nullptr;
-  const PackedRow<T>* row = nullptr;  // of Services and slices only
+  const PackedRow<T>* row = nullptr;  // of packed tables only
 };
-using StoreChange = std::variant<RowChange<Node>, RowChange<Namespace>, RowChange<Pod>,
-                                 RowChange<Service>, RowChange<EndpointSlice>, RowChange<Endpoint>>;
+using StoreChange =
+    std::variant<RowChange<Node>, RowChange<Namespace>, RowChange<Pod>, RowChange<Service>,
+                 RowChange<EndpointSlice>, RowChange<PodEndpoint>, RowChange<Endpoint>>;
 
 // The tables of desired state. Used from one thread.
 class Store {

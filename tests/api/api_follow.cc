@@ -55,9 +55,10 @@ void tell_problems(const std::vector<std::string>& problems) {
   tell(fmt::format(R"({{"problems":[{}]}})", list));
 }
 
-int follow(const ApiAccess& access, const ReflectorPace& pace, HttpClient::Duration patience) {
+int follow(const ApiAccess& access, const std::string& node, const ReflectorPace& pace,
+           HttpClient::Duration patience) {
   Teller teller;
-  auto source = ApiSource::open(access, pace);
+  auto source = ApiSource::open(access, node, pace);
   if (source) {
     (*source)->client().set_patience(patience);
     if (auto started = (*source)->start(teller); !started) source = started.error();
@@ -87,6 +88,7 @@ int main(int argc, char** argv) {
   weir::ApiAccess access;
   weir::ReflectorPace pace;
   std::string kubeconfig;
+  std::string node;
   std::int64_t first_retry = pace.first_retry.count();
   std::int64_t longest_retry = pace.longest_retry.count();
   std::int64_t stream = pace.stream.count();
@@ -96,6 +98,7 @@ int main(int argc, char** argv) {
   CLI::App app{"follows a Kubernetes API server", "api_follow"};
   app.add_option("--server", access.servers);
   app.add_option("--kubeconfig", kubeconfig);
+  app.add_option("--node", node);
   app.add_option("--ca", access.ca_path);
   app.add_option("--token-file", access.token_path);
   app.add_option("--first-retry-ms", first_retry);
@@ -119,5 +122,5 @@ int main(int argc, char** argv) {
   pace.stream = Ms(stream);
   pace.list_silence = Ms(list_silence);
   pace.watch_silence = Ms(watch_silence);
-  return weir::follow(access, pace, Ms(patience));
+  return weir::follow(access, node, pace, Ms(patience));
 }

@@ -148,8 +148,16 @@ class Cluster:
 
     def agent(self, node, target):
         """What a node's agent answers."""
+        return json.loads(self._ask_agent(node, target))
+
+    def flows(self, node):
+        """Those that its agent remembers."""
+        return [json.loads(line) for line in self._ask_agent(node, "/v1/flows").splitlines()]
+
+    @staticmethod
+    def _ask_agent(node, target):
         init = (STATE / node / "init.pid").read_text().strip()
-        return json.loads(lib_net.http_get(f"/proc/{init}/root/run/weir/agent.sock", target))
+        return lib_net.http_get(f"/proc/{init}/root/run/weir/agent.sock", target)
 
     def answers(self, node):
         """Its build's number, or None."""

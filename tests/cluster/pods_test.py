@@ -12,7 +12,7 @@ import lib_cluster
 from lib_cluster import HERE, lib_lab, retried, url
 from lib_lab import claim, equal
 
-CLAIMS = 27
+CLAIMS = 33
 STATIC = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "static"}, "spec": {"containers": [
     {"name": "c", "image": lib_cluster.AGNHOST, "args": ["netexec", "--http-port=8080"]}]}}
 
@@ -175,6 +175,84 @@ def forward(cluster, pod, port):
         job.communicate(timeout=10)
 
 
+def told(cluster):
+    """{pod: its PodEndpoint} of all namespaces."""
+    return {one["metadata"]["name"]: one["spec"] for one in cluster.get("podendpoint", None, "-A")}
+
+
+def wanted(cluster):
+    """The same, as the Pods would have it."""
+    out = {}
+    for pod in cluster.get("pod", None, "-A"):
+        if pod["spec"].get("hostNetwork"):
+            continue
+        out[pod["metadata"]["name"]] = {
+            "node": pod["spec"]["nodeName"], "labels": pod["metadata"].get("labels"),
+            "addresses": [one["ip"] for one in pod["status"]["podIPs"]]}
+    return out
+
+
+def without_workload(spec):
+    return {"labels": None, **{name: value for name, value in spec.items() if name != "workload"}}
+
+
+def is_told(cluster):
+    """Waits until the nodes tell each other what the Pods are."""
+    def same():
+        there = {name: without_workload(spec) for name, spec in told(cluster).items()}
+        return there == wanted(cluster)
+    retried(same, "PodEndpoints as the Pods are")
+
+
+def endpoints(pods):
+    cluster = pods.cluster
+    name = pods.web["n1"]["metadata"]["name"]
+    with claim("each node tells the others of its pods: addresses, labels, workload"):
+        is_told(cluster)
+        equal(told(cluster)[name]["workload"], "web")
+    with claim("a label that changes is told"):
+        cluster.kubectl("label", "pod", name, "tier=front")
+        is_told(cluster)
+        equal(told(cluster)[name]["labels"]["tier"], "front")
+        cluster.kubectl("label", "pod", name, "tier-")
+        is_told(cluster)
+    with claim("what somebody changes or takes away there is mended"):
+        cluster.kubectl("delete", "podendpoint", name)
+        cluster.kubectl("patch", "podendpoint", "asker-0", "--type=merge", "--patch",
+                        '{"spec": {"node": "n0", "labels": {}, "addresses": ["10.244.9.9"]}}')
+        is_told(cluster)
+    with claim("other nodes' pods have names in flows"):
+        address = pods.web["n1"]["status"]["podIP"]
+        cluster.fetch("asker-0", [url(address, 8080)])
+        found = {flow["destination"].get("pod") for flow in cluster.flows("n0")
+                 if flow["destination"]["address"] == address}
+        equal(found, {name})
+    with claim("an agent may tell of its own node's pods only"):
+        agents = {pod["spec"]["nodeName"]: pod["metadata"]["name"] for pod in cluster.get(
+            "pod", None, "-n", "weir-system", "-l", "app.kubernetes.io/name=weir-agent")}
+        for node, answer in (("n1", "201"), ("n0", "422")):
+            equal(post_as(cluster, agents["n1"], node), answer, node)
+        is_told(cluster)  # there is no such pod: it is taken away
+
+
+def post_as(cluster, agent, node):
+    """The status that an agent gets that tells of a pod on `node`."""
+    token = cluster.kubectl("create", "token", "weir-agent", "--namespace=weir-system",
+                            "--bound-object-kind=Pod", f"--bound-object-name={agent}").strip()
+    body = {"apiVersion": "weir.dev/v1", "kind": "PodEndpoint",
+            "metadata": {"name": f"nobody-{node}"}, "spec": {"node": node}}
+    return cluster.on(
+        "cp", "curl", "-sk", "-o", "/dev/null", "-w", "%{http_code}", "-X", "POST",
+        "-H", f"Authorization: Bearer {token}", "-H", "Content-Type: application/json",
+        "-d", json.dumps(body),
+        url(pods_api(cluster), 6443, "apis/weir.dev/v1/namespaces/default/podendpoints")
+        .replace("http:", "https:"))
+
+
+def pods_api(cluster):
+    return cluster.addresses("n0")[0].rsplit(".", 1)[0] + ".1"
+
+
 def life(pods):
     cluster = pods.cluster
     with claim("a deleted pod leaves nothing in its node's agent; the next one is reached"):
@@ -186,6 +264,8 @@ def life(pods):
         pods.all_answer(["asker-0", "@n0"], {
             url(one["ip"], 8080): new["metadata"]["name"] for one in new["status"]["podIPs"]})
         equal(cluster.attached("n1"), cluster.scheduled("n1"))
+    with claim("and its PodEndpoint goes with it"):
+        is_told(cluster)
     with claim("agents complain of nothing"):
         for node in cluster.nodes:
             equal(cluster.complaints(node), [], node)
@@ -195,7 +275,7 @@ def main():
     lib_cluster.begin()
     cluster = lib_cluster.Cluster(FAMILIES="dual", NODES=2)
     pods = Pods(cluster)
-    for part in (reach, names, probes, hands_on, life):
+    for part in (reach, names, probes, hands_on, endpoints, life):
         part(pods)
     lib_lab.finish(CLAIMS)
 

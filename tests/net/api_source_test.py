@@ -32,6 +32,7 @@ def streamed_lists(pki):
             scene.deselect()
             scene.catches_up()
             equal(("Pod", "lab/n0") in scene.follower.has, False)
+            equal(("Pod", "lab/n1") in scene.follower.has, False)
             scene.goes_on()
             equal({one.mode for one in scene.server.requests}, {"watchlist"})
             equal(len(scene.server.requests), len(KINDS), "requests")

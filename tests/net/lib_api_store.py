@@ -13,22 +13,24 @@ PATHS = {
     "/api/v1/pods": "Pod",
     "/api/v1/services": "Service",
     "/apis/discovery.k8s.io/v1/endpointslices": "EndpointSlice",
+    "/apis/weir.dev/v1/podendpoints": "PodEndpoint",
 }
 KINDS = tuple(PATHS.values())
-NAMESPACED = ("Pod", "Service", "EndpointSlice")
+NAMESPACED = ("Pod", "Service", "EndpointSlice", "PodEndpoint")
+VERSIONS = {"EndpointSlice": "discovery.k8s.io/v1", "PodEndpoint": "weir.dev/v1"}
+NODE = "a"  # the follower's own
 SERVICE_LABEL = "kubernetes.io/service-name"
 OTHER_PROXY = "service.kubernetes.io/service-proxy-name"
 HEADLESS = "service.kubernetes.io/headless"
 ZONE_LABEL = "topology.kubernetes.io/zone"
 
 
-def make(kind, name, mark, labels=None, phase="Running"):
+def make(kind, name, mark, labels=None, phase="Running", node=NODE):
     """An object as an API server has it, without its resourceVersion."""
     metadata = {"name": name, "uid": f"{kind}-{name}", "labels": dict(labels or {})}
     if kind in NAMESPACED:
         metadata["namespace"] = "lab"
-    group = "discovery.k8s.io/v1" if kind == "EndpointSlice" else "v1"
-    one = {"kind": kind, "apiVersion": group, "metadata": metadata}
+    one = {"kind": kind, "apiVersion": VERSIONS.get(kind, "v1"), "metadata": metadata}
     if kind == "Node":
         metadata["labels"][ZONE_LABEL] = mark
         one["spec"] = {"podCIDRs": ["10.244.7.0/24"]}
@@ -37,11 +39,13 @@ def make(kind, name, mark, labels=None, phase="Running"):
         metadata["labels"]["mark"] = mark
     elif kind == "Pod":
         metadata["labels"]["mark"] = mark
-        one["spec"] = {"nodeName": "a"}
+        one["spec"] = {"nodeName": node}
         one["status"] = {"phase": phase, "podIPs": [{"ip": "10.244.7.9"}]}
     elif kind == "Service":
         one["spec"] = {"type": "ClusterIP", "selector": {"mark": mark}, "clusterIP": "10.96.0.9",
                        "clusterIPs": ["10.96.0.9"], "ports": [{"port": 80, "targetPort": 8080}]}
+    elif kind == "PodEndpoint":
+        one["spec"] = {"node": "b", "addresses": ["10.244.8.9"], "labels": {"mark": mark}}
     else:
         metadata["labels"][SERVICE_LABEL] = mark
         one.update(addressType="IPv4", ports=[{"name": "", "port": 8080, "protocol": "TCP"}],
@@ -55,6 +59,8 @@ def mark_of(one):
         return labels.get(ZONE_LABEL)
     if one["kind"] == "Service":
         return one["spec"].get("selector", {}).get("mark")
+    if one["kind"] == "PodEndpoint":
+        return one["spec"].get("labels", {}).get("mark")
     return labels.get("mark", labels.get(SERVICE_LABEL))
 
 
@@ -64,7 +70,7 @@ def key_of(one):
 
 
 def selected(one, query):
-    """By what Weir asks for: labels that must be absent, fields that must differ."""
+    """By what Weir asks for: labels that must be absent, fields that must differ or be equal."""
     if one is None:
         return False
     for term in filter(None, query.get("labelSelector", "").split(",")):
@@ -72,19 +78,20 @@ def selected(one, query):
         if term[1:] in one["metadata"]["labels"]:
             return False
     for term in filter(None, query.get("fieldSelector", "").split(",")):
-        field, unwanted = term.split("!=")
+        field, differs, text = term.partition("!=") if "!=" in term else term.partition("=")
         value = one
         for word in field.split("."):
             value = value.get(word, {})
-        if value == unwanted:
+        if (value == text) == (differs == "!="):
             return False
     return True
 
 
 def is_wanted(one):
-    """Ended pods, headless Services and what other proxies serve are of no use."""
+    """Ended pods, those of other nodes, headless Services and what other proxies serve are of no use."""
     labels = one["metadata"]["labels"]
     return (one.get("status", {}).get("phase") not in ("Succeeded", "Failed")
+            and one.get("spec", {}).get("nodeName", NODE) == NODE
             and OTHER_PROXY not in labels and HEADLESS not in labels)
 
 

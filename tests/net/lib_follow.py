@@ -8,7 +8,7 @@ from pathlib import Path
 
 import lib_lab
 import lib_net
-from lib_api_store import mark_of
+from lib_api_store import NODE, mark_of
 from lib_net import PATIENCE, wait_for
 
 BUILD = Path(os.environ.get("WEIR_BUILD", lib_lab.ROOT / "build" / "release"))
@@ -30,7 +30,8 @@ class Follower:
         self.upserts = 0
         self.warnings = 0
         self.synced = 0
-        self.job = subprocess.Popen([*prefix, str(PROGRAM), *map(str, words), *flags], text=True,
+        command = [*prefix, str(PROGRAM), "--node", NODE, *map(str, words), *flags]
+        self.job = subprocess.Popen(command, text=True,
                                     stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                     stderr=subprocess.PIPE, env=clean,
                                     preexec_fn=lib_net.die_with_parent)

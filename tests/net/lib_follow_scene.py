@@ -93,6 +93,7 @@ class Scene(contextlib.ExitStack):
     def deselect(self):
         """What is there, and no longer wanted."""
         self.store.put("Pod", "n0", "ended", phase="Succeeded")
+        self.store.put("Pod", "n1", "moved", node="elsewhere")
         self.store.put("Service", "n0", "other", labels={OTHER_PROXY: "else"})
         self.store.put("EndpointSlice", "n0", "headless", labels={HEADLESS: ""})
 

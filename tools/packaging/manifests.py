@@ -8,7 +8,7 @@ from parts import OUT, ROOT, run
 CHART = ROOT / "deploy/chart"
 # Values beside the chart's own, and what of it goes into the file.
 RENDERED = {
-    "deploy/cni/weir-cni.yaml": ([], ["namespace", "rbac", "config", "agent"]),
+    "deploy/cni/weir-cni.yaml": ([], ["namespace", "rbac", "pod-endpoints", "config", "agent"]),
     "deploy/cni/weir-remove.yaml": (["remove=true"], ["namespace", "remove"]),
     "deploy/node-local/weir-node-local.yaml": (["nodeLocal.enabled=true"], ["node-local"]),
 }
