@@ -8,10 +8,8 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <boost/asio/post.hpp>
 #include <cstdio>
-#include <cstring>
 #include <set>
 
 #include "agent/kernel.h"
@@ -31,23 +29,11 @@ using namespace std::chrono_literals;
 constexpr auto kBatch = 5ms;       // objects that come together are realized together
 constexpr auto kEventPoll = 20ms;  // while flows are coming
 constexpr int kIdlePolls = 25;     // then the kernel is asked to wake us
-constexpr auto kSweepEvery = 2s;
-constexpr auto kSweepHurried = 1s;
 constexpr auto kDeadEvery = 10s;
 constexpr auto kXdpRetry = 200ms;
 
 // A descriptor of our own for the loop: asio closes what it is given.
 int duplicate(int fd) { return dup(fd); }
-
-// Packets that found no room in the connection table.
-std::uint64_t refused_connections(const std::array<weir_metric, WEIR_METRICS>& metrics) {
-  std::uint64_t sum = 0;
-  for (std::uint32_t hook = 0; hook < WEIR_HOOKS; ++hook) {
-    const std::uint32_t full = std::uint32_t{WEIR_OUTCOME_DROP} + std::uint32_t{WEIR_DROP_CT_FULL};
-    sum += metrics[WEIR_METRIC_INDEX(hook, full)].packets;
-  }
-  return sum;
-}
 
 // None for a pod's hostPort, which is no Service.
 std::optional<ServiceName> name_of(std::optional<ServicePortKey> port) {
@@ -88,7 +74,7 @@ const Name* Agent::pod_behind(std::uint32_t ifindex) const {
   return nullptr;
 }
 
-Agent::~Agent() { sweeper_.join(); }
+Agent::~Agent() { sweeper_.reset(); }  // its work needs the others
 
 // A machine that has version 1 only lacks the socket hooks, no more: attach_sockets warns.
 Result<void> Agent::check_cgroup() const {
@@ -126,6 +112,8 @@ Result<void> Agent::start() {
   WEIR_TRY(open_source());
   WEIR_TRY(open_network());
   WEIR_ASSIGN(plane_, Dataplane::open(options_.bpffs, options_.settings));
+  sweeper_ = std::make_unique<Sweeper>(loop_, connection_table(*plane_), options_.settings.ct_max,
+                                       [this](auto event) { flows_.on_event(event); });
   warnings_ = plane_->warnings();
   check_ports();
   for (const auto& text : warnings_) spdlog::warn("{}", text);
@@ -343,7 +331,7 @@ void Agent::on_event(std::span<const std::byte> event) {
   if (event.size() != sizeof(weir_event)) return;
   const auto* head = reinterpret_cast<const weir_event*>(event.data());
   const bool full = head->type == WEIR_EVENT_DROP && head->reason == WEIR_DROP_CT_FULL;
-  if (full && !hurrying_) sweep_soon(0ms);
+  if (full) sweeper_->hurry();
 }
 
 // Asleep until the kernel wakes us.
@@ -369,42 +357,6 @@ void Agent::poll_events(int idle_rounds) {
   });
 }
 
-void Agent::sweep_soon(std::chrono::milliseconds delay) {
-  sweep_timer_.expires_after(delay);
-  sweep_timer_.async_wait([this](const auto& error) {
-    if (!error) sweep_once();
-  });
-}
-
-// A full table is known by its drops: they are counted also when events are off or lost.
-void Agent::sweep_once() {
-  const std::uint64_t refused = refused_connections(plane_->metrics());
-  const bool hurried = std::exchange(refused_, refused) != refused;
-  if (hurried && !hurrying_) {
-    spdlog::warn("the connection table is full: sweeping with short limits; raise --ct-max");
-  }
-  hurrying_ = hurried;
-  const bool busy = connections_ > options_.settings.ct_max / 4;
-  const weir_sweep& limits = hurried ? kHurriedLimits : busy ? kBusyLimits : kIdleLimits;
-  boost::asio::post(sweeper_, [this, hurried, limits] {
-    auto ended = std::make_shared<std::vector<weir_event>>();
-    const auto keep = [&ended](std::span<const std::byte> event) {
-      weir_event copy;
-      std::memcpy(&copy, event.data(), sizeof copy);
-      ended->push_back(copy);
-    };
-    auto done = plane_->sweep(limits, keep);
-    if (done && hurried) done = plane_->sweep(kHurriedLimits, keep);  // the second pass deletes
-    const std::uint64_t left = plane_->count_connections();
-    boost::asio::post(loop_, [this, ended, left, done] {
-      if (!done) spdlog::error("{}", done.error().text());
-      for (const weir_event& event : *ended) flows_.on_event(std::as_bytes(std::span(&event, 1)));
-      connections_ = left;
-      sweep_soon(hurrying_ ? kSweepHurried : kSweepEvery);
-    });
-  });
-}
-
 // --- serving
 // ---------------------------------------------------------------------------------------
 
@@ -425,8 +377,7 @@ Result<void> Agent::serve() {
   watch_source();
   watch_network();
   watch_events();
-  refused_ = refused_connections(plane_->metrics());
-  sweep_soon(0ms);  // counts the connections that were adopted
+  sweeper_->start();
   collect_dead_soon();
   api_.reset();  // removes the socket file
   WEIR_ASSIGN(api_, api::Server::listen(loop_, options_.run_dir + "/agent.sock", *this));

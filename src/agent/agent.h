@@ -3,7 +3,6 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/posix/stream_descriptor.hpp>
 #include <boost/asio/steady_timer.hpp>
-#include <boost/asio/thread_pool.hpp>
 #include <chrono>
 #include <cstdint>
 #include <map>
@@ -21,6 +20,7 @@
 #include "agent/service_view.h"
 #include "agent/services.h"
 #include "agent/starting.h"
+#include "agent/sweeper.h"
 #include "agent/uplinks.h"
 #include "agent/xdp_links.h"
 #include "api/backend.h"
@@ -101,6 +101,7 @@ class Agent final : public Sink, public EndpointSink, public api::Backend {
   // Desired state -> kernel. Cheap when nothing has changed.
   Result<void> realize();
   void realize_soon();
+  void look_for_gone_soon();
   Result<void> refresh_uplinks();
   Result<void> meet_services();
   PodLinkOptions link_options() const;
@@ -118,14 +119,11 @@ class Agent final : public Sink, public EndpointSink, public api::Backend {
   void watch_events();
   void poll_events(int idle_rounds);
   void on_event(std::span<const std::byte> event);
-  void sweep_soon(std::chrono::milliseconds delay);
-  void sweep_once();
   void collect_dead_soon();
 
   AgentOptions options_;
   Clock::time_point started_ = Clock::now();
   boost::asio::io_context loop_{1};
-  boost::asio::thread_pool sweeper_{1};
 
   std::unique_ptr<LockFile> lock_;
   std::unique_ptr<Dataplane> plane_;
@@ -159,23 +157,22 @@ class Agent final : public Sink, public EndpointSink, public api::Backend {
   std::unique_ptr<Starting> starting_;  // what api_ shows until pods are served
   std::unique_ptr<api::Server> api_;
   std::unique_ptr<RingReader> events_;
+  std::unique_ptr<Sweeper> sweeper_;
   bool capturing_ = false;
 
   boost::asio::posix::stream_descriptor source_ready_{loop_};
   boost::asio::posix::stream_descriptor network_ready_{loop_};
   boost::asio::posix::stream_descriptor events_ready_{loop_};
   boost::asio::steady_timer realize_timer_{loop_};
+  boost::asio::steady_timer gone_timer_{loop_};
   boost::asio::steady_timer routes_timer_{loop_};
   boost::asio::steady_timer xdp_timer_{loop_};
   boost::asio::steady_timer events_timer_{loop_};
-  boost::asio::steady_timer sweep_timer_{loop_};
   boost::asio::steady_timer dead_timer_{loop_};
   bool realize_pending_ = false;
+  bool gone_pending_ = false;
   bool routes_pending_ = false;
   bool xdp_pending_ = false;
-  bool hurrying_ = false;      // the last sweep found that the connection table had been full
-  std::uint64_t refused_ = 0;  // packets that found no room in it, until then
-  std::uint64_t connections_ = 0;
   std::vector<std::string> warnings_;  // of the start
   std::vector<std::string> realize_errors_;
 };

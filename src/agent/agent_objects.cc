@@ -18,13 +18,13 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr auto kBatch = 5ms;  // objects that come together are realized together
+constexpr auto kBatch = 5ms;        // objects that come together are realized together
+constexpr auto kGoneBatch = 200ms;  // each looks through the sockets of all pods
 constexpr auto kFirstList = 30s;
 constexpr auto kSayAgain = 30s;
 constexpr auto kLookAtSettings = 2s;
 
-// Their tables are kept by ServiceFlow, at the cost of what changes.
-bool is_of_services(Kind kind) { return kind == Kind::kService || kind == Kind::kEndpointSlice; }
+bool is_of_pods(Kind kind) { return kind == Kind::kPod || kind == Kind::kPodEndpoint; }
 
 }  // namespace
 
@@ -146,7 +146,9 @@ void Agent::apply(Change change) {
   const auto* upsert = std::get_if<Upsert>(&change);
   const Kind kind = upsert != nullptr ? kind_of(upsert->object) : std::get<Erase>(change).kind;
   if (!store_.apply(std::move(change)) || sandboxes_ == nullptr) return;
-  if (!is_of_services(kind)) realize_soon();
+  // The tables of Services are kept by ServiceFlow, at the cost of what changes.
+  if (kind == Kind::kNode) realize_soon();
+  if (kind == Kind::kNode || is_of_pods(kind)) look_for_gone_soon();
   if (services_ != nullptr) services_->changed();
 }
 
@@ -172,6 +174,16 @@ void Agent::realize_soon() {
   });
 }
 
+void Agent::look_for_gone_soon() {
+  if (std::exchange(gone_pending_, true)) return;
+  gone_timer_.expires_after(kGoneBatch);
+  gone_timer_.async_wait([this](const auto& error) {
+    if (error) return;
+    gone_pending_ = false;
+    end_connections_to_gone();
+  });
+}
+
 Result<void> Agent::realize() {
   const Compiled compiled = compile(store_.snapshot(), config_);
   if (compiled.conflicts != conflicts_) {
@@ -184,7 +196,6 @@ Result<void> Agent::realize() {
     kernel_routes_ = compiled.entries.kernel_routes;
   }
   realize_errors_.clear();
-  end_connections_to_gone();
   return {};
 }
 
@@ -197,7 +208,7 @@ void Agent::end_connections_to_gone() {
   for (const auto& [handle, endpoint] : store_.snapshot().endpoints) {
     paths.emplace(endpoint.netns_cookie, endpoint.netns);
   }
-  boost::asio::post(sweeper_, [this, gone = std::move(gone), paths = std::move(paths)] {
+  sweeper_->post([this, gone = std::move(gone), paths = std::move(paths)] {
     const auto netns_of = [&paths](std::uint64_t cookie) -> Result<Netns> {
       const auto path = paths.find(cookie);
       if (path == paths.end()) return Error(Code::kNotFound, "no namespace of this node");

@@ -109,10 +109,10 @@ api::Status Agent::status() {
   for (const PoolUse& pool : sandboxes_->pools()) {
     out.pools.push_back({pool.range, pool.size, pool.used, pool.resting});
   }
-  for (const MapUse& map : plane_->map_use(connections_)) {
+  for (const MapUse& map : plane_->map_use(sweeper_->connections())) {
     out.maps.push_back({map.name, map.entries, map.capacity});
   }
-  out.connections = connections_;
+  out.connections = sweeper_->connections();
   for (const std::uint64_t lost : plane_->lost()) out.events_lost += lost;
   out.endpoints = store_.snapshot().endpoints.size();
   out.hooks = hook_totals(plane_->metrics());
@@ -154,7 +154,7 @@ std::string Agent::metrics() {
   Totals totals;
   totals.metrics = plane_->metrics();
   totals.lost = plane_->lost();
-  for (const MapUse& map : plane_->map_use(connections_)) {
+  for (const MapUse& map : plane_->map_use(sweeper_->connections())) {
     totals.maps.push_back({map.name, map.entries, map.capacity});
   }
   if (services_ != nullptr) totals.health = services_->health().answers();
@@ -163,7 +163,7 @@ std::string Agent::metrics() {
 
 // By the sweep's iterator, on its thread.
 void Agent::count_service_use(OnServiceUse done) {
-  boost::asio::post(sweeper_, [this, done = std::move(done)] {
+  sweeper_->post([this, done = std::move(done)] {
     auto use = std::make_shared<api::ServiceUse>();
     const auto counted = plane_->sweep(kTellServices, [&use](std::span<const std::byte> event) {
       const auto flow = decode_event(event);
