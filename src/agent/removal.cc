@@ -99,7 +99,7 @@ Result<void> remove_from_node(const AgentOptions& options,
   give_back_sysctls(removal, options.state_dir);
   removal.folder(options.state_dir);
   // Not all that is there: a local cluster of this machine has its files below it.
-  for (const char* name : {"agent.sock", "cni.sock", "agent.pid"}) {
+  for (const char* name : {"agent.sock", "cni.sock", "agent.pid", "rcu-expedited"}) {
     removal.folder(options.run_dir + "/" + name);
   }
   std::error_code ignored;

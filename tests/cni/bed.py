@@ -13,6 +13,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from lib_net import end_agent
+
 ROOT = Path(os.environ.get("WEIR_ROOT", Path(__file__).resolve().parents[2]))
 BUILD = Path(os.environ.get("WEIR_BUILD", ROOT / "build" / "release"))
 BIN = Path(os.environ.get("WEIR_BIN", BUILD / "bin"))
@@ -158,8 +160,7 @@ class Node:
     def stop(self, how=signal.SIGTERM):
         if self.process is None:
             return
-        self.process.send_signal(how)
-        self.process.wait(PATIENCE)
+        end_agent(self.process, how)
         self.process = None
 
     def config(self, version="1.0.0", **more):

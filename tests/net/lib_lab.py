@@ -20,7 +20,7 @@ from ipaddress import IPv6Address
 from pathlib import Path
 
 import lib_net
-from lib_net import PATIENCE, run, wait_for
+from lib_net import PATIENCE, end_agent, run, wait_for
 
 ROOT = Path(os.environ.get("WEIR_ROOT", Path(__file__).resolve().parents[2]))
 BIN = Path(os.environ.get("WEIR_BIN", ROOT / "build" / "release" / "bin"))
@@ -242,8 +242,7 @@ class Node(Namespace, Agent):
     def stop(self, how=signal.SIGTERM):
         if self.process is None:
             return
-        self.process.send_signal(how)
-        self.process.wait(PATIENCE)
+        end_agent(self.process, how)
         self.process = None
 
     def log_end(self):

@@ -2,6 +2,7 @@
 
 import contextlib
 import ctypes
+import fcntl
 import http.client
 import os
 import signal
@@ -11,6 +12,7 @@ import subprocess
 import time
 from pathlib import Path
 
+RCU_MARK = Path("/run/weir/rcu-expedited")
 PATIENCE = 20
 CLONE_NEWNET = 0x40000000
 FAMILY = {4: socket.AF_INET, 6: socket.AF_INET6}
@@ -46,6 +48,19 @@ def wait_for(condition, what, patience=PATIENCE):
         assert time.monotonic() < deadline, f"waited {patience} s for {what}"
         time.sleep(0.01)
     return value
+
+
+def end_agent(process, how):
+    """By a signal. One that is killed may have been about to set this back, as the next would."""
+    process.send_signal(how)
+    process.wait(PATIENCE)
+    if not RCU_MARK.exists():
+        return
+    with open("/sys/kernel/rcu_expedited", "w", encoding="ascii") as knob:
+        fcntl.flock(knob, fcntl.LOCK_EX)  # no other agent is at it
+        if RCU_MARK.exists():
+            knob.write("0")
+            RCU_MARK.unlink()
 
 
 @contextlib.contextmanager
