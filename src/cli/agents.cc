@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <filesystem>
+#include <future>
 
 #include "cli/bridge.h"
 
@@ -12,6 +13,8 @@ namespace weir::cli {
 namespace {
 
 namespace fs = std::filesystem;
+
+constexpr std::size_t kAskedAtOnce = 16;
 
 bool has_socket(const fs::path& path) {
   std::error_code ignored;
@@ -111,12 +114,18 @@ Result<void> ask_each(const std::vector<Agent>& agents, const std::string& targe
                       const std::function<Result<void>(const std::string& body)>& take,
                       std::chrono::milliseconds patience) {
   std::vector<Error> errors;
-  for (const Agent& agent : agents) {
-    auto body = api::get(agent.socket, target, patience);
-    if (body) {
-      WEIR_TRY(take(*body));
-    } else {
-      errors.push_back(std::move(body).error());
+  for (std::size_t first = 0; first < agents.size(); first += kAskedAtOnce) {
+    std::vector<std::future<Result<std::string>>> asked;
+    for (std::size_t i = first; i < std::min(agents.size(), first + kAskedAtOnce); ++i) {
+      asked.push_back(std::async(std::launch::async, api::get, agents[i].socket, target, patience));
+    }
+    for (auto& one : asked) {
+      auto body = one.get();
+      if (body) {
+        WEIR_TRY(take(*body));
+      } else {
+        errors.push_back(std::move(body).error());
+      }
     }
   }
   if (errors.empty()) return {};

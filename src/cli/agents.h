@@ -42,8 +42,8 @@ Result<std::vector<Agent>> find_agents(const AgentOptions& options,
 // The verb's last word when it fails: one line, to stderr; the exit code.
 int fail(const Error& error);
 
-// Asks each agent; calls `take` with each answer. Agents that do not answer are told of on stderr;
-// when none answers: the error.
+// Asks the agents, several at once; calls `take` with each answer, in their order. Agents that do
+// not answer are told of on stderr; when none answers: the error.
 Result<void> ask_each(const std::vector<Agent>& agents, const std::string& target,
                       const std::function<Result<void>(const std::string& body)>& take,
                       std::chrono::milliseconds patience = std::chrono::seconds(5));

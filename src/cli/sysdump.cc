@@ -32,6 +32,7 @@ const std::vector<std::vector<std::string>> kObjects = {
     {"pods", "--all-namespaces"},
     {"services", "--all-namespaces"},
     {"endpointslices", "--all-namespaces"},
+    {"podendpoints", "--all-namespaces"},
     {"networkpolicies", "--all-namespaces"},
     {"daemonsets", "--all-namespaces"},
     {"events", "--all-namespaces"},

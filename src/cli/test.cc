@@ -16,6 +16,7 @@
 #include "cli/agents.h"
 #include "cli/kube_options.h"
 #include "cli/table.h"
+#include "cli/test_bed.h"
 #include "cli/test_diagnosis.h"
 #include "cli/test_plan.h"
 #include "cli/verbs.h"
@@ -26,74 +27,7 @@ namespace {
 using Json = nlohmann::json;
 using Rows = std::vector<std::vector<std::string>>;
 
-constexpr const char* kTestNamespace = "weir-test";
-constexpr std::uint16_t kPodPort = 8080;
-constexpr std::uint16_t kHostPort = 28080;
-constexpr std::uint16_t kServicePort = 80;
 constexpr std::size_t kFaultsShown = 20;
-
-// IMAGE: the agents' own. Every node has a pod of its own network, and one in the host's.
-constexpr std::string_view kManifest = R"yaml(
-apiVersion: v1
-kind: Namespace
-metadata:
-  name: weir-test
-  labels: {pod-security.kubernetes.io/enforce: privileged}
----
-apiVersion: apps/v1
-kind: DaemonSet
-metadata: {name: pod, namespace: weir-test}
-spec:
-  selector: {matchLabels: {app: pod}}
-  template:
-    metadata: {labels: {app: pod}}
-    spec:
-      tolerations: [{operator: Exists}]
-      terminationGracePeriodSeconds: 1
-      automountServiceAccountToken: false
-      containers:
-        - name: weir
-          image: IMAGE
-          command: [/usr/bin/weir, answer, --port, "POD_PORT", --name, $(NAME)]
-          env: [{name: NAME, valueFrom: {fieldRef: {fieldPath: metadata.name}}}]
-          securityContext:
-            allowPrivilegeEscalation: false
-            readOnlyRootFilesystem: true
-            capabilities: {drop: [ALL]}
----
-apiVersion: apps/v1
-kind: DaemonSet
-metadata: {name: host, namespace: weir-test}
-spec:
-  selector: {matchLabels: {app: host}}
-  template:
-    metadata: {labels: {app: host}}
-    spec:
-      hostNetwork: true
-      tolerations: [{operator: Exists}]
-      terminationGracePeriodSeconds: 1
-      automountServiceAccountToken: false
-      containers:
-        - name: weir
-          image: IMAGE
-          command: [/usr/bin/weir, answer, --port, "HOST_PORT", --name, $(NAME)]
-          env: [{name: NAME, valueFrom: {fieldRef: {fieldPath: metadata.name}}}]
-          securityContext:
-            allowPrivilegeEscalation: false
-            readOnlyRootFilesystem: true
-            capabilities: {drop: [ALL]}
----
-apiVersion: v1
-kind: Service
-metadata: {name: weir-test, namespace: weir-test}
-spec:
-  type: NodePort
-  selector: {app: pod}
-  ipFamilyPolicy: PreferDualStack
-  ports:
-    - {name: tcp, port: SERVICE_PORT, protocol: TCP, targetPort: POD_PORT}
-    - {name: udp, port: SERVICE_PORT, protocol: UDP, targetPort: POD_PORT}
-)yaml";
 
 struct Options {
   KubeOptions kube;
@@ -102,13 +36,6 @@ struct Options {
   bool keep = false;
   Output output = Output::kText;
 };
-
-std::string replaced(std::string text, std::string_view what, const std::string& by) {
-  for (std::size_t at = 0; (at = text.find(what, at)) != std::string::npos; at += by.size()) {
-    text.replace(at, what.size(), by);
-  }
-  return text;
-}
 
 // --- what the agents say of themselves
 
@@ -178,124 +105,6 @@ Agents look_at_agents(const Options& options) {
     out.notes.push_back(fmt::format("agents of several versions: {}", fmt::join(versions, ", ")));
   }
   return out;
-}
-
-// --- what is made to be asked
-
-Result<std::string> image_of_agents(const Kubectl& kubectl) {
-  return kubectl.ask({"get", "daemonset", "weir-agent", "--namespace", kNamespace, "-o",
-                      "jsonpath={.spec.template.spec.containers[0].image}"});
-}
-
-// What an earlier run made goes before anything is made: otherwise it would take that with it.
-Result<void> await_end_of_earlier(const Options& options) {
-  const Kubectl& kubectl = options.kube.kubectl;
-  WEIR_ASSIGN(const std::string leaving,
-              kubectl.ask({"get", "namespace", kTestNamespace, "--ignore-not-found", "-o",
-                           "jsonpath={.metadata.deletionTimestamp}"}));
-  if (leaving.empty()) return {};
-  const auto gone =
-      kubectl.ask({"wait", "--for=delete", fmt::format("namespace/{}", kTestNamespace), "--timeout",
-                   options.wait});
-  if (gone) return {};
-  return Error(Code::kUnavailable, fmt::format("namespace {} of an earlier run does not go: {}",
-                                               kTestNamespace, gone.error().text()));
-}
-
-Result<void> make_bed(const Options& options) {
-  const Kubectl& kubectl = options.kube.kubectl;
-  WEIR_TRY(await_end_of_earlier(options));
-  WEIR_ASSIGN(const std::string image, image_of_agents(kubectl));
-  std::string manifest = replaced(std::string(kManifest), "IMAGE", image);
-  manifest = replaced(std::move(manifest), "HOST_PORT", std::to_string(kHostPort));
-  manifest = replaced(std::move(manifest), "POD_PORT", std::to_string(kPodPort));
-  manifest = replaced(std::move(manifest), "SERVICE_PORT", std::to_string(kServicePort));
-  const auto applied = kubectl.ask({"apply", "--filename", "-"}, manifest);
-  if (!applied) return applied.error();
-  for (const char* set : {"daemonset/pod", "daemonset/host"}) {
-    // Pods that do not come are found by read_pods.
-    (void)kubectl.run(
-        {"rollout", "status", "--namespace", kTestNamespace, set, "--timeout", options.wait});
-  }
-  return {};
-}
-
-std::string why_not_ready(const Kubectl& kubectl, const Json& pod) {
-  const std::string name = pod.at("metadata").at("name");
-  const auto events = kubectl.get({"events", "--namespace", kTestNamespace, "--field-selector",
-                                   "involvedObject.name=" + name + ",type=Warning"});
-  const Json warnings = events ? events->value("items", Json::array()) : Json::array();
-  if (!warnings.empty()) return warnings.back().value("message", "");
-  for (const Json& status : pod.at("status").value("containerStatuses", Json::array())) {
-    const auto reason = status.value("/state/waiting/reason"_json_pointer, "");
-    if (!reason.empty()) return reason;
-  }
-  return pod.at("status").value("phase", "");
-}
-
-bool is_ready(const Json& pod) {
-  for (const Json& one : pod.at("status").value("conditions", Json::array())) {
-    if (one.value("type", "") == "Ready") return one.value("status", "") == "True";
-  }
-  return false;
-}
-
-Result<void> read_pods(const Kubectl& kubectl, TestBed& bed, std::vector<std::string>& faults) {
-  WEIR_ASSIGN(const Json pods, kubectl.get({"pods", "--namespace", kTestNamespace}));
-  for (const Json& pod : pods.value("items", Json::array())) {
-    if (pod.at("metadata").contains("deletionTimestamp")) continue;
-    TestPod one;
-    one.name = pod.at("metadata").at("name");
-    one.node = pod.at("spec").value("nodeName", "");
-    one.on_host = pod.at("spec").value("hostNetwork", false);
-    for (const Json& ip : pod.at("status").value("podIPs", Json::array())) {
-      one.addresses.push_back(ip.at("ip"));
-    }
-    if (is_ready(pod)) {
-      bed.pods.push_back(std::move(one));
-    } else {
-      faults.push_back(fmt::format("pod {} on node {} does not start: {}", one.name, one.node,
-                                   why_not_ready(kubectl, pod)));
-    }
-  }
-  return {};
-}
-
-Result<void> read_nodes(const Kubectl& kubectl, TestBed& bed) {
-  WEIR_ASSIGN(const Json nodes, kubectl.get({"nodes"}));
-  for (const Json& node : nodes.value("items", Json::array())) {
-    TestNode one{node.at("metadata").at("name"), {}};
-    for (const Json& address : node.at("status").value("addresses", Json::array())) {
-      if (address.value("type", "") == "InternalIP") one.addresses.push_back(address.at("address"));
-    }
-    bed.nodes.push_back(std::move(one));
-  }
-  return {};
-}
-
-Result<void> read_services(const Kubectl& kubectl, TestBed& bed) {
-  WEIR_ASSIGN(const Json service,
-              kubectl.get({"service", "weir-test", "--namespace", kTestNamespace}));
-  for (const Json& ip : service.at("spec").at("clusterIPs")) bed.cluster_ips.push_back(ip);
-  for (const Json& port : service.at("spec").at("ports")) {
-    (port.value("protocol", "") == "UDP" ? bed.udp_node_port : bed.tcp_node_port) =
-        port.value("nodePort", std::uint16_t{0});
-  }
-  WEIR_ASSIGN(const Json api, kubectl.get({"service", "kubernetes", "--namespace", "default"}));
-  for (const Json& ip : api.at("spec").at("clusterIPs")) bed.api_ips.push_back(ip);
-  return {};
-}
-
-Result<TestBed> read_bed(const Options& options, std::vector<std::string>& faults) {
-  TestBed bed;
-  bed.service_name = fmt::format("weir-test.{}.svc.{}", kTestNamespace, options.domain);
-  bed.pod_port = kPodPort;
-  bed.host_port = kHostPort;
-  bed.service_port = kServicePort;
-  WEIR_TRY(read_nodes(options.kube.kubectl, bed));
-  WEIR_TRY(read_pods(options.kube.kubectl, bed, faults));
-  WEIR_TRY(read_services(options.kube.kubectl, bed));
-  return bed;
 }
 
 // --- asking
@@ -427,19 +236,14 @@ int tell(const Options& options, const std::vector<Outcome>& outcomes,
   return faults.empty() ? kOk : kError;
 }
 
-void unmake_bed(const Options& options) {
-  if (options.keep) return;
-  (void)options.kube.kubectl.run(
-      {"delete", "namespace", kTestNamespace, "--ignore-not-found", "--wait=false"});
-}
-
 int run(const Options& options) try {
   Agents agents = look_at_agents(options);
   std::vector<std::string> faults = agents.faults;
-  if (const auto made = make_bed(options); !made) return fail(made.error());
-  auto bed = read_bed(options, faults);
+  if (const auto made = make_test_bed(options.kube.kubectl, options.wait); !made)
+    return fail(made.error());
+  auto bed = read_test_bed(options.kube.kubectl, options.domain, faults);
   if (!bed) {
-    unmake_bed(options);
+    if (!options.keep) unmake_test_bed(options.kube.kubectl);
     return fail(bed.error());
   }
   bed->pod_mtu = agents.pod_mtu;
@@ -449,7 +253,7 @@ int run(const Options& options) try {
       std::ranges::any_of(outcomes, [](const Outcome& one) { return !one.fault.empty(); });
   if (any_fault) add_drops(outcomes, drops_of(agents.asked));
   for (std::string& text : diagnose(*bed, outcomes)) faults.push_back(std::move(text));
-  unmake_bed(options);
+  if (!options.keep) unmake_test_bed(options.kube.kubectl);
   return tell(options, outcomes, faults, agents.notes);
 } catch (const Json::exception& error) {
   return fail(Error(Code::kInvalid,
