@@ -117,10 +117,12 @@ Result<void> Agent::start() {
   warnings_ = plane_->warnings();
   check_ports();
   for (const auto& text : warnings_) spdlog::warn("{}", text);
+  if (!has_earlier_services()) WEIR_TRY(await_all_objects());
   WEIR_TRY(refresh_uplinks());
   WEIR_TRY(open_sandboxes());
   WEIR_TRY(realize());
-  open_services();
+  serves_before_synced_ = !synced_;
+  if (synced_) objects_are_complete();
   attach_sockets();
   plane_->forget_other_builds();
   WEIR_TRY(serve());
@@ -402,7 +404,6 @@ Result<void> Agent::tell_ready() {
       options_.node, api_source_->client(), api_source_->poller(),
       [](const std::string& text) { spdlog::warn("objects: {}", text); });
   node_writer_->network_is_ready();
-  if (pod_endpoint_writer_ != nullptr) pod_endpoint_writer_->begin();
   return {};
 }
 

@@ -58,7 +58,7 @@ class Agent final : public Sink, public EndpointSink, public api::Backend {
 
   // Sink: what the source of objects says.
   void change(Change change) override;
-  void synced() override { synced_ = true; }
+  void synced() override;
   void warning(std::string_view text) override;
 
   // EndpointSink: what the CNI side has made or is about to unmake.
@@ -86,9 +86,14 @@ class Agent final : public Sink, public EndpointSink, public api::Backend {
   Result<void> check_machine() const;
   Result<void> check_cgroup() const;
   Result<void> open_source();
-  Result<void> await_objects();
+  Result<void> await_own_node();
+  Result<void> await_all_objects();
+  bool has_earlier_services() const;
+  Result<void> await(const std::function<std::string()>& lacking);
+  void objects_are_complete();
   Result<void> listen_while_starting();
-  std::string lacking_object() const;
+  std::string lacking_node() const;
+  std::string lacking_objects() const;
   bool keeps_own_node(const Change& change);
   void apply(Change change);
   Result<void> open_network();
@@ -142,6 +147,7 @@ class Agent final : public Sink, public EndpointSink, public api::Backend {
   std::vector<Cidr> own_ranges_;             // of pods, as the start found them
   std::string own_node_problem_;
   bool synced_ = false;
+  bool serves_before_synced_ = false;
   bool restored_ = false;  // all endpoints of earlier runs are in the store
   std::unique_ptr<Netlink> netlink_;
   std::unique_ptr<NetworkMonitor> monitor_;

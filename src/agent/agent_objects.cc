@@ -46,22 +46,22 @@ Result<void> Agent::open_source() {
   }
   WEIR_TRY(source_->start(*this));
   WEIR_TRY(listen_while_starting());
-  return await_objects();
+  return await_own_node();
 }
 
 Result<void> Agent::listen_while_starting() {
   starting_ =
-      std::make_unique<Starting>(options_.node, flows_, [this] { return lacking_object(); });
+      std::make_unique<Starting>(options_.node, flows_, [this] { return lacking_objects(); });
   WEIR_ASSIGN(api_, api::Server::listen(loop_, options_.run_dir + "/agent.sock", *starting_));
   return {};
 }
 
 // Nothing is judged gone before the first complete list. An API server may be long in coming: pods
 // wait for it, what runs goes on without it.
-Result<void> Agent::await_objects() {
+Result<void> Agent::await(const std::function<std::string()>& lacking_now) {
   auto say_at = Clock::now() + kFirstList;
   auto look_at = Clock::now() + kLookAtSettings;
-  for (std::string lacking; !(lacking = lacking_object()).empty();) {
+  for (std::string lacking; !(lacking = lacking_now()).empty();) {
     source_->poll(100ms);
     loop_.poll();  // signals
     if (loop_.stopped()) return Error(Code::kUnavailable, "stopped while waiting: " + lacking);
@@ -76,18 +76,53 @@ Result<void> Agent::await_objects() {
     event_writer_->warn("AgentWaits", lacking);
     say_at = Clock::now() + kSayAgain;
   }
+  return {};
+}
+
+Result<void> Agent::await_own_node() {
+  WEIR_TRY(await([this] { return lacking_node(); }));
   const Node& node = store_.snapshot().nodes.at(ObjectKey{"", options_.node});
   own_ranges_ = node.pod_cidrs;
   return check_ranges(own_ranges_, options_.service_cidrs, node.addresses);
 }
 
-// Of what the start needs; empty: nothing.
-std::string Agent::lacking_object() const {
-  if (!synced_) {
-    const auto problems = source_->problems();
-    return "the source of objects has given no complete list" +
-           (problems.empty() ? "" : ": " + problems.front());
-  }
+// Without, the tables may be those of an agent that was killed in its own start.
+bool Agent::has_earlier_services() const {
+  const bool serves_none = options_.settings.services == 0;
+  return plane_->adopted() && (serves_none || plane_->service_tables().use().rows > 0);
+}
+
+Result<void> Agent::await_all_objects() {
+  return await([this] { return lacking_objects(); });
+}
+
+// Tables that were adopted hold what an earlier agent knew: with them pods are served at once. What
+// would judge something gone waits for all objects.
+void Agent::objects_are_complete() {
+  open_services();
+  if (pod_endpoint_writer_ != nullptr) pod_endpoint_writer_->begin();
+}
+
+void Agent::synced() {
+  synced_ = true;
+  if (!serves_before_synced_) return;
+  boost::asio::post(loop_, [this] {
+    objects_are_complete();
+    spdlog::info("all objects are known");
+  });
+}
+
+// Empty: nothing.
+std::string Agent::lacking_objects() const {
+  if (synced_) return lacking_node();
+  const auto problems = source_->problems();
+  return "the source of objects has given no complete list" +
+         (problems.empty() ? "" : ": " + problems.front());
+}
+
+// Of the own Node, and of all that routes are made of.
+std::string Agent::lacking_node() const {
+  if (!source_->has_all(Kind::kNode)) return lacking_objects();
   const auto& nodes = store_.snapshot().nodes;
   const auto own = nodes.find(ObjectKey{"", options_.node});
   if (own == nodes.end()) {

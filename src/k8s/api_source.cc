@@ -86,6 +86,12 @@ void ApiSource::tell_trouble(std::size_t index) {
   if (std::ranges::count_if(reflectors_, same) == 1) filter_->trouble(text);
 }
 
+bool ApiSource::has_all(Kind kind) const {
+  return std::ranges::any_of(reflectors_, [kind](const auto& reflector) {
+    return reflector->kind() == kind && reflector->synced();
+  });
+}
+
 std::vector<std::string> ApiSource::problems() const {
   std::vector<std::string> out;
   for (const auto& reflector : reflectors_) {

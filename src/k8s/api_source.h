@@ -27,6 +27,7 @@ class ApiSource final : public Source {
   Result<void> start(Sink& sink) override;
   int fd() const override { return poller_->fd(); }
   void dispatch() override { poller_->dispatch(); }
+  bool has_all(Kind kind) const override;
   std::vector<std::string> problems() const override;
 
   // For what the agent writes; answers come in dispatch().

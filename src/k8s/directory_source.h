@@ -24,6 +24,7 @@ class DirectorySource final : public Source {
   Result<void> start(Sink& sink) override;
   int fd() const override { return inotify_.get(); }
   void dispatch() override;
+  bool has_all(Kind) const override { return sink_ != nullptr; }  // start() delivers it
 
  private:
   enum class Level { kRoot, kKind, kNamespace };

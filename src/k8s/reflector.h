@@ -50,6 +50,7 @@ class Reflector {
   Reflector& operator=(const Reflector&) = delete;
 
   void start() { list(); }
+  Kind kind() const { return resource_.kind; }
   bool synced() const { return synced_; }
   // What keeps it from being up to date; empty: nothing.
   const std::string& problem() const { return problem_; }

@@ -41,6 +41,8 @@ class Source {
   virtual int fd() const = 0;
   // Delivers all that is ready; never blocks.
   virtual void dispatch() = 0;
+  // All of that kind in the first complete list were delivered.
+  virtual bool has_all(Kind kind) const = 0;
   // What keeps it from being up to date.
   virtual std::vector<std::string> problems() const { return {}; }
   // Waits up to `timeout` for something to deliver, and delivers it. False: there was nothing.

@@ -108,6 +108,11 @@ class Store:
         one = make(kind, name, str(mark), **more)
         self._happens(kind, key_of(one), one)
 
+    def add(self, one):
+        """As it is."""
+        one["metadata"].setdefault("labels", {})
+        self._happens(one["kind"], key_of(one), one)
+
     def delete(self, kind, name):
         key = f"lab/{name}" if kind in NAMESPACED else name
         if (kind, key) in self.objects:

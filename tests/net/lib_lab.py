@@ -218,6 +218,8 @@ class Node(Namespace, Agent):
                 repeated += [flag, value]
             else:
                 options[flag] = value
+        if "--kubeconfig" in options:
+            del options["--objects"]
         words = [word for pair in options.items() for word in pair] + repeated
         return [str(word) for word in ("nsenter", f"--net={self.path}", BIN / "weir-agent", *words)]
 
