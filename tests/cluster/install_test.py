@@ -274,7 +274,9 @@ def uninstall(cluster, weir, before):
         weir.succeed("uninstall")
         equal(snapshot(cluster), before)
     with claim("and the cluster"):
-        left = cluster.kubectl("get", "clusterrole,clusterrolebinding,namespace", "-o", "name")
+        kinds = ("clusterrole", "clusterrolebinding", "namespace", "customresourcedefinition",
+                 "validatingadmissionpolicy", "validatingadmissionpolicybinding")
+        left = cluster.kubectl("get", ",".join(kinds), "-o", "name")
         assert "weir" not in left, left
 
 
