@@ -123,6 +123,7 @@ Result<void> Agent::start() {
   WEIR_TRY(realize());
   serves_before_synced_ = !synced_;
   if (synced_) objects_are_complete();
+  if (!synced_) say_while_waiting();
   attach_sockets();
   plane_->forget_other_builds();
   WEIR_TRY(serve());

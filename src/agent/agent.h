@@ -91,6 +91,7 @@ class Agent final : public Sink, public EndpointSink, public api::Backend {
   bool has_earlier_services() const;
   Result<void> await(const std::function<std::string()>& lacking);
   void objects_are_complete();
+  void say_while_waiting();
   Result<void> listen_while_starting();
   std::string lacking_node() const;
   std::string lacking_objects() const;
@@ -171,6 +172,7 @@ class Agent final : public Sink, public EndpointSink, public api::Backend {
   boost::asio::posix::stream_descriptor events_ready_{loop_};
   boost::asio::steady_timer realize_timer_{loop_};
   boost::asio::steady_timer gone_timer_{loop_};
+  boost::asio::steady_timer waiting_timer_{loop_};
   boost::asio::steady_timer routes_timer_{loop_};
   boost::asio::steady_timer xdp_timer_{loop_};
   boost::asio::steady_timer events_timer_{loop_};

@@ -103,6 +103,18 @@ void Agent::objects_are_complete() {
   if (pod_endpoint_writer_ != nullptr) pod_endpoint_writer_->begin();
 }
 
+// As await() does, of an agent that serves meanwhile.
+void Agent::say_while_waiting() {
+  waiting_timer_.expires_after(kSayAgain);
+  waiting_timer_.async_wait([this](const auto& error) {
+    if (error || synced_) return;
+    const std::string lacking = lacking_objects();
+    spdlog::warn("still waiting: {}", lacking);
+    event_writer_->warn("AgentWaits", lacking);
+    say_while_waiting();
+  });
+}
+
 void Agent::synced() {
   synced_ = true;
   if (!serves_before_synced_) return;

@@ -117,8 +117,10 @@ api::Status Agent::status() {
   out.endpoints = store_.snapshot().endpoints.size();
   out.hooks = hook_totals(plane_->metrics());
   out.warnings = warnings_;
-  if (!synced_)
-    out.warnings.push_back("Services are as an earlier agent left them: " + lacking_objects());
+  if (!synced_) {
+    out.warnings.push_back("what this node serves is as an earlier agent left it: " +
+                           lacking_objects());
+  }
   for (const auto& text : source_->problems()) out.warnings.push_back("objects: " + text);
   if (pod_endpoint_writer_ != nullptr && !pod_endpoint_writer_->problem().empty()) {
     out.warnings.push_back(pod_endpoint_writer_->problem());

@@ -190,7 +190,7 @@ void PodEndpointWriter::created(Row& row, const ObjectKey& key, const HttpClient
   if (end.good()) return settle_soon(key);
   row.there.reset();
   if (end.status != kConflict) return failed(row, key, end);
-  row.there = PodEndpoint();  // not what is wanted, in any case
+  row.there = unknown();
   settle_soon(key);
 }
 
@@ -214,8 +214,15 @@ void PodEndpointWriter::replaced(Row& row, const ObjectKey& key, const HttpClien
   if (end.good()) return settle_soon(key);
   row.there.reset();
   if (end.status == kNotFound) return settle_soon(key);
-  row.there = PodEndpoint();
+  row.there = unknown();
   failed(row, key, end);
+}
+
+// Something is there: not what is wanted, and to be looked at before it is taken away.
+PodEndpoint PodEndpointWriter::unknown() const {
+  PodEndpoint out;
+  out.node = node_;
+  return out;
 }
 
 // A pod of the same name may be on another node by now, which tells of that one.

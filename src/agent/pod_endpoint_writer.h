@@ -43,7 +43,6 @@ class PodEndpointWriter {
   using Next = void (PodEndpointWriter::*)(Row&, const ObjectKey&, const HttpClient::End&);
 
   void look_at(const ObjectKey& pod);
-  void look_at_all();
   void settle_soon(const ObjectKey& key);
   void settle_due();
   void settle(const ObjectKey& key);
@@ -56,6 +55,7 @@ class PodEndpointWriter {
   void replaced(Row& row, const ObjectKey& key, const HttpClient::End& end);
   void was_read(Row& row, const ObjectKey& key, const HttpClient::End& end);
   void removed(Row& row, const ObjectKey& key, const HttpClient::End& end);
+  PodEndpoint unknown() const;
   void failed(Row& row, const ObjectKey& key, const HttpClient::End& end);
 
   const Store& store_;

@@ -42,7 +42,7 @@ def answers(client):
 
 def warned(agent):
     with contextlib.suppress(OSError):  # its socket is another one when it serves
-        return any("as an earlier agent left them" in text for text in agent.status()["warnings"])
+        return any("as an earlier agent left it" in text for text in agent.status()["warnings"])
     return None
 
 
