@@ -2,15 +2,17 @@
 
 #include "abi/addr.h"
 
-/* Map weir_frag: a datagram's fragments -> the ports that its first one carried. */
+/* Map weir_frag: a datagram's fragments -> the ports that its first one carried. Its entries are
+ * made before the source is judged: `in` keeps apart what different links bring. */
 struct weir_frag_key {
   struct weir_addr src;
   struct weir_addr dst;
   __be32 id;
+  __u32 in; /* as weir_ct_path.in_ifindex */
   __u8 proto;
   __u8 pad[3];
 };
-WEIR_LAYOUT(weir_frag_key, 40);
+WEIR_LAYOUT(weir_frag_key, 44);
 
 struct weir_frag {
   __be16 src_port;

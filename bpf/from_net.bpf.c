@@ -30,9 +30,9 @@ int from_net(struct __sk_buff* skb) {
   if (!state || !pkt) return TCX_DROP; /* cannot happen: array maps have their elements */
   pkt->epoch = READ_ONCE(state->epoch);
   const bool tunnelled = cfg.tunnel && skb->ifindex == state->tunnel_ifindex;
+  pkt->in = tunnelled ? skb->ifindex : WEIR_CT_IN_NET;
   const enum weir_drop bad = parse(skb, pkt, WEIR_HOOK_FROM_NET);
   pkt->tunnelled = tunnelled;
-  pkt->in = tunnelled ? skb->ifindex : WEIR_CT_IN_NET;
   if (bad) return unreadable(skb, pkt, bad);
   if (tunnelled) {
     if (!tunnel_source(skb, pkt)) return drop(skb, pkt, WEIR_DROP_TUNNEL_SOURCE);

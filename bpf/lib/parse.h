@@ -34,7 +34,8 @@ static __always_inline bool parse_reach(struct __sk_buff* skb, __u32 bytes) {
 }
 
 static __always_inline enum weir_drop parse_fragment(struct packet* pkt, __be32 id, bool first) {
-  struct weir_frag_key key = {.src = pkt->src, .dst = pkt->dst, .id = id, .proto = pkt->proto};
+  struct weir_frag_key key = {
+      .src = pkt->src, .dst = pkt->dst, .id = id, .in = pkt->in, .proto = pkt->proto};
   if (first) {
     const struct weir_frag ports = {pkt->src_port, pkt->dst_port};
     bpf_map_update_elem(&weir_frag, &key, &ports, BPF_ANY);
@@ -155,7 +156,8 @@ static __always_inline enum weir_drop parse_ipv6(struct __sk_buff* skb, struct p
   return bad_l4 ? bad_l4 : parse_fragment(pkt, frag.id, true);
 }
 
-/* Fills everything but epoch, in, outer_src. On failure the packet has what was read so far. */
+/* REQUIRES: pkt->in is set. Fills everything but epoch, in, outer_src. On failure the packet has
+ * what was read so far. */
 static __always_inline enum weir_drop parse(struct __sk_buff* skb, struct packet* pkt, __u8 hook) {
   pkt->hook = hook;
   pkt->ipv4 = 0;

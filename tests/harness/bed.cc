@@ -102,6 +102,28 @@ void Bed::restart(const Settings& settings) {
   plane_.reset();
   settings_ = settings;
   plane_ = need(Dataplane::open(dir_, settings_), "adopt the data plane");
+  open_programs();
+}
+
+void Bed::replace_map(const std::string& name, int type, std::uint32_t key_size,
+                      std::uint32_t value_size, std::uint32_t entries) {
+  const std::string path = dir_ + "/maps/" + name;
+  const Fd map(bpf_map_create(static_cast<bpf_map_type>(type), name.c_str(), key_size, value_size,
+                              entries, nullptr));
+  maps_.erase(name);
+  if (!map || unlink(path.c_str()) != 0 || bpf_obj_pin(map.get(), path.c_str()) != 0)
+    throw std::runtime_error("replace " + name);
+}
+
+void Bed::open_programs() {
+  for (std::size_t i = 0; i < programs_.size(); ++i) {
+    programs_.at(i) = pinned_program(kPrograms.at(i));
+    if (!programs_.at(i)) throw std::runtime_error("open a program");
+  }
+  const std::uint32_t zero = 0;
+  const int target = program(WEIR_HOOK_FROM_NET);
+  if (bpf_map_update_elem(inject_target_.get(), &zero, &target, BPF_ANY) != 0)
+    throw std::runtime_error("put from_net behind tunnelled");
 }
 
 Bed::Bed(const BedOptions& options) {
@@ -124,10 +146,6 @@ Bed::Bed(const BedOptions& options) {
   need(plane_->set_devices({{kUplink, uplink}, {kTunnel, tunnel}},
                            options.settings.tunnel ? kTunnel : 0),
        "set devices");
-  for (std::size_t i = 0; i < programs_.size(); ++i) {
-    programs_.at(i) = pinned_program(kPrograms.at(i));
-    if (!programs_.at(i)) throw std::runtime_error("open a program");
-  }
   tunnelled_bpf* injector = tunnelled_bpf__open_and_load();
   if (injector == nullptr) throw std::runtime_error("load tunnelled");
   inject_ = Fd(dup(bpf_program__fd(injector->progs.tunnelled)));
@@ -135,10 +153,7 @@ Bed::Bed(const BedOptions& options) {
   inject_vni_ = Fd(dup(bpf_map__fd(injector->maps.vni)));
   inject_target_ = Fd(dup(bpf_map__fd(injector->maps.under_test)));
   tunnelled_bpf__destroy(injector);
-  const std::uint32_t zero = 0;
-  const int target = program(WEIR_HOOK_FROM_NET);
-  if (bpf_map_update_elem(inject_target_.get(), &zero, &target, BPF_ANY) != 0)
-    throw std::runtime_error("put from_net behind tunnelled");
+  open_programs();
   ring_ = need(plane_->read_events([this](std::span<const std::byte> record) {
     weir_event event{};
     std::memcpy(&event, record.data(), std::min(record.size(), sizeof event));

@@ -75,6 +75,9 @@ class Bed {
   // The agent has died and another one starts: it adopts what is pinned.
   void restart() { restart(settings_); }
   void restart(const Settings& settings);
+  // What an agent of another build has pinned in the place of ours; for the next restart.
+  void replace_map(const std::string& name, int type, std::uint32_t key_size,
+                   std::uint32_t value_size, std::uint32_t entries);
 
   // Runs the hook's program on the frame. Test failures: the kernel refuses the run.
   Outcome run(const Arrival& arrival, const Bytes& frame);
@@ -129,6 +132,7 @@ class Bed {
  private:
   void pod(const Address& address, std::uint32_t handle, std::uint32_t ifindex, const Mac& mac);
   void fill_entries();
+  void open_programs();
 
   Settings settings_;
   std::string dir_;

@@ -1,0 +1,109 @@
+// Fragments: the first one tells the ports of all, and is believed only for its own datagram.
+#include <bpf/bpf.h>
+
+#include "harness/bed.h"
+
+namespace weir {
+namespace {
+
+class Fragments : public PacketTest {
+ protected:
+  std::vector<Bytes> cut(const Address& src, const Address& dst, std::uint16_t from,
+                         std::uint16_t to, std::uint32_t id = 7, std::uint8_t ttl = 64) {
+    return fragments(eth() / ip(src, dst).ttl(ttl) / udp(from, to) / payload(200), id, 64, 64);
+  }
+};
+
+TEST_P(Fragments, TheOthersFollowTheFirst) {
+  const auto parts = cut(cast().pod_a, cast().pod_b, 5000, 53);
+  ASSERT_EQ(parts.size(), 4u);
+  for (const std::size_t i : {0, 2, 3, 1}) {
+    EXPECT_EQ(bed().from_pod(kLinkA, parts[i]).verdict, kRedirect) << i;
+  }
+  EXPECT_EQ(bed().connections(), 1u);
+  const weir_ct ct = bed().connection(cast().pod_a, 5000, cast().pod_b, 53, 17).value();
+  EXPECT_EQ(ct.packets[0], 4u);
+}
+
+TEST_P(Fragments, OneBeforeItsFirstHasNoPorts) {
+  const auto parts = cut(cast().pod_a, cast().pod_b, 5000, 53);
+  EXPECT_EQ(bed().from_pod(kLinkA, parts[1]).reason(), WEIR_DROP_FRAG_NO_FIRST);
+  EXPECT_EQ(bed().from_pod(kLinkA, parts[0]).verdict, kRedirect);
+  EXPECT_EQ(bed().from_pod(kLinkA, parts[1]).verdict, kRedirect);
+}
+
+TEST_P(Fragments, OfAnotherDatagramAreNotMixedUp) {
+  const auto seven = cut(cast().pod_a, cast().pod_b, 5000, 53, 7);
+  const auto eight = cut(cast().pod_a, cast().pod_b, 6000, 53, 8);
+  bed().from_pod(kLinkA, seven[0]);
+  EXPECT_EQ(bed().from_pod(kLinkA, eight[1]).reason(), WEIR_DROP_FRAG_NO_FIRST);
+  EXPECT_EQ(bed().from_pod(kLinkB, cut(cast().pod_b, cast().pod_a, 5000, 53)[1]).reason(),
+            WEIR_DROP_FRAG_NO_FIRST);
+}
+
+TEST_P(Fragments, AreTranslatedAllTogether) {
+  const auto out = cut(cast().pod_a, cast().outside, 62000, 53);
+  const auto want = cut(cast().node, cast().outside, 62000, 53, 7, 63);
+  for (std::size_t i = 0; i < out.size(); ++i) {
+    const Outcome sent = bed().from_pod(kLinkA, out[i]);
+    EXPECT_EQ(sent.verdict, kRedirect);
+    EXPECT_TRUE(same_packet(sent.frame, want[i])) << i;
+  }
+  const auto back = cut(cast().outside, cast().node, 53, 62000);
+  for (const Bytes& part : back) {
+    const Outcome got = bed().from_nic(part);
+    EXPECT_EQ(got.verdict, kRedirect);
+    EXPECT_EQ(Wire::parse(got.frame)->ip_dst.to_string(), cast().pod_a.to_string());
+  }
+}
+
+TEST_P(Fragments, AFirstTooShortForItsPortsIsMalformed) {
+  const auto tiny = fragments(eth() / ip(cast().pod_a, cast().pod_b) / tcp(1, 2, SYN), 9, 8, 64);
+  EXPECT_EQ(bed().from_pod(kLinkA, tiny[0]).reason(), WEIR_DROP_MALFORMED);
+  EXPECT_EQ(bed().from_pod(kLinkA, tiny[1]).reason(), WEIR_DROP_FRAG_NO_FIRST);
+}
+
+// Reassembled over the first, a later piece must not move the packet to a port that was not judged.
+TEST_P(Fragments, LaterOnesMayNotBringNewPorts) {
+  const auto parts = cut(cast().pod_a, cast().node_r, 5000, 8472);
+  EXPECT_EQ(bed().from_pod(kLinkA, parts[0]).reason(), WEIR_DROP_TUNNEL_FORBIDDEN);
+  EXPECT_EQ(bed().from_pod(kLinkA, parts[1]).reason(), WEIR_DROP_TUNNEL_FORBIDDEN);
+}
+
+// Fragments are remembered before their source is judged: what another pod forges, or another
+// machine, must not say what the ports of this pod's datagram are.
+TEST_P(Fragments, ForgedOnesDoNotSpeakForAnotherLink) {
+  const auto own = cut(cast().pod_a, cast().pod_b, 5000, 53);
+  const auto forged = cut(cast().pod_a, cast().pod_b, 6000, 9);
+  bed().from_pod(kLinkA, own[0]);
+  EXPECT_EQ(bed().from_pod(kLinkB, forged[0]).reason(), WEIR_DROP_SPOOFED);
+  EXPECT_EQ(bed().from_nic(forged[0]).reason(), WEIR_DROP_SPOOFED);
+  EXPECT_EQ(bed().from_tunnel(cast().node_r, forged[0]).reason(), WEIR_DROP_SPOOFED);
+  EXPECT_EQ(bed().from_pod(kLinkA, own[1]).verdict, kRedirect);
+  EXPECT_EQ(bed().connections(), 1u);
+  EXPECT_EQ(bed().connection(cast().pod_a, 5000, cast().pod_b, 53, 17)->packets[0], 2u);
+}
+
+TEST_P(Fragments, FromTheNetTheyMayComeByAnyNic) {
+  const auto parts = cut(cast().outside, cast().pod_b, 5000, 53);
+  EXPECT_EQ(bed().from_nic(parts[0]).verdict, kRedirect);
+  EXPECT_EQ(bed().run({.hook = WEIR_HOOK_FROM_NET, .ifindex = kLinkSpare}, parts[1]).verdict,
+            kRedirect);
+}
+
+// An agent of another build has left a table of another layout: it is made anew.
+TEST_P(Fragments, ATableOfAnotherLayoutIsMadeAnew) {
+  bed().replace_map("weir_frag", BPF_MAP_TYPE_LRU_HASH, 40, 4, 4096);
+  Settings other = small().settings;
+  other.masquerade = false;  // another build: what is pinned is not adopted as it is
+  bed().restart(other);
+  ASSERT_EQ(bed().plane().warnings().size(), 1u);
+  EXPECT_NE(bed().plane().warnings()[0].find("weir_frag"), std::string::npos);
+  const auto parts = cut(cast().pod_a, cast().pod_b, 5000, 53);
+  for (const Bytes& part : parts) EXPECT_EQ(bed().from_pod(kLinkA, part).verdict, kRedirect);
+}
+
+WEIR_BOTH_FAMILIES(Fragments);
+
+}  // namespace
+}  // namespace weir
