@@ -8,8 +8,8 @@ struct weir_frag_key {
   struct weir_addr src;
   struct weir_addr dst;
   __be32 id;
-  __u32 in; /* as weir_ct_path.in_ifindex */
-  __u8 proto;
+  __u32 in;   /* as weir_ct_path.in_ifindex */
+  __u8 proto; /* IPv6: 0, the identifier is of both addresses alone */
   __u8 pad[3];
 };
 WEIR_LAYOUT(weir_frag_key, 44);
@@ -17,5 +17,7 @@ WEIR_LAYOUT(weir_frag_key, 44);
 struct weir_frag {
   __be16 src_port;
   __be16 dst_port;
+  __u8 proto; /* of the transport; later IPv6 fragments need not tell */
+  __u8 pad[3];
 };
-WEIR_LAYOUT(weir_frag, 4);
+WEIR_LAYOUT(weir_frag, 8);

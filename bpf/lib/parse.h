@@ -16,6 +16,8 @@ struct {
 
 #define IP_MF 0x2000
 #define IP_OFFSET 0x1fff
+#define IPV6_FRAG_OFFSET 0xfff8
+#define IPV6_FRAG_MORE 1
 #define IPV6_EXTENSIONS 6 /* most headers between IPv6 and the transport */
 
 struct ipv6_extension {
@@ -34,17 +36,22 @@ static __always_inline bool parse_reach(struct __sk_buff* skb, __u32 bytes) {
 }
 
 static __always_inline enum weir_drop parse_fragment(struct packet* pkt, __be32 id, bool first) {
-  struct weir_frag_key key = {
-      .src = pkt->src, .dst = pkt->dst, .id = id, .in = pkt->in, .proto = pkt->proto};
+  const struct weir_frag_key key = {.src = pkt->src,
+                                    .dst = pkt->dst,
+                                    .id = id,
+                                    .in = pkt->in,
+                                    .proto = pkt->ipv4 ? pkt->proto : 0};
   if (first) {
-    const struct weir_frag ports = {pkt->src_port, pkt->dst_port};
-    bpf_map_update_elem(&weir_frag, &key, &ports, BPF_ANY);
+    const struct weir_frag value = {
+        .src_port = pkt->src_port, .dst_port = pkt->dst_port, .proto = pkt->proto};
+    bpf_map_update_elem(&weir_frag, &key, &value, BPF_ANY);
     return WEIR_DROP_NONE;
   }
-  const struct weir_frag* ports = bpf_map_lookup_elem(&weir_frag, &key);
-  if (!ports) return WEIR_DROP_FRAG_NO_FIRST;
-  pkt->src_port = ports->src_port;
-  pkt->dst_port = ports->dst_port;
+  const struct weir_frag* found = bpf_map_lookup_elem(&weir_frag, &key);
+  if (!found) return WEIR_DROP_FRAG_NO_FIRST;
+  pkt->src_port = found->src_port;
+  pkt->dst_port = found->dst_port;
+  pkt->proto = found->proto;
   return WEIR_DROP_NONE;
 }
 
@@ -123,10 +130,12 @@ static __always_inline enum weir_drop parse_extensions(struct __sk_buff* skb, st
       return WEIR_DROP_MALFORMED;
     pkt->proto = header.next;
     if (next == IPPROTO_FRAGMENT) {
+      pkt->l4_offset += 8;
+      /* Neither offset nor more: the datagram is in one piece. */
+      if (!(header.fragment & bpf_htons(IPV6_FRAG_OFFSET | IPV6_FRAG_MORE))) continue;
       *frag = header;
       pkt->flags |= PACKET_FRAGMENT;
-      pkt->l4_offset += 8;
-      if (bpf_ntohs(header.fragment) & ~7) return WEIR_DROP_NONE;
+      if (header.fragment & bpf_htons(IPV6_FRAG_OFFSET)) return WEIR_DROP_NONE;
     } else if (next == IPPROTO_AH) {
       pkt->l4_offset += (header.length + 2) * 4;
     } else {
@@ -151,7 +160,7 @@ static __always_inline enum weir_drop parse_ipv6(struct __sk_buff* skb, struct p
   const enum weir_drop bad = parse_extensions(skb, pkt, &frag);
   if (bad) return bad;
   if (!(pkt->flags & PACKET_FRAGMENT)) return parse_l4(skb, pkt);
-  if (bpf_ntohs(frag.fragment) & ~7) return parse_fragment(pkt, frag.id, false);
+  if (frag.fragment & bpf_htons(IPV6_FRAG_OFFSET)) return parse_fragment(pkt, frag.id, false);
   const enum weir_drop bad_l4 = parse_l4(skb, pkt);
   return bad_l4 ? bad_l4 : parse_fragment(pkt, frag.id, true);
 }

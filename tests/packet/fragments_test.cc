@@ -105,5 +105,56 @@ TEST_P(Fragments, ATableOfAnotherLayoutIsMadeAnew) {
 
 WEIR_BOTH_FAMILIES(Fragments);
 
+class Ipv6Fragments : public PacketTest {
+ protected:
+  // What a fragment header begins: its first piece has the extension headers before the transport,
+  // the later ones name the first of those, not the transport.
+  std::vector<Bytes> cut(const auto&... behind) {
+    Packet whole = eth() / ip(cast().pod_a, cast().pod_b);
+    ((whole = whole / behind), ...);
+    return fragments(whole / udp(5000, 53) / payload(200), 7, 64, 64);
+  }
+  static Extension padded(std::uint8_t type, std::size_t size = 8) {
+    return {type, Bytes(size - 2, 1)};
+  }
+  void expect_all_pass(const std::vector<Bytes>& parts) {
+    for (const Bytes& part : parts) EXPECT_EQ(bed().from_pod(kLinkA, part).verdict, kRedirect);
+    EXPECT_EQ(bed().connections(), 1u);
+    EXPECT_EQ(bed().connection(cast().pod_a, 5000, cast().pod_b, 53, 17)->packets[0], parts.size());
+    bed().sweep({});
+    bed().sweep({});
+  }
+};
+
+TEST_P(Ipv6Fragments, LaterOnesFollowWhateverHeadersAreBehindTheFragmentHeader) {
+  const Extension auth{51, Bytes(22, 0)};
+  expect_all_pass(cut());
+  expect_all_pass(cut(padded(60)));
+  expect_all_pass(cut(padded(60, 24), padded(43)));
+  expect_all_pass(cut(auth, padded(60)));
+}
+
+// RFC 8200: of the Next Header values only the first fragment's counts.
+TEST_P(Ipv6Fragments, WhatLaterOnesSayOfTheTransportIsNotHeard) {
+  auto parts = cut();
+  parts[1][54] = 6;
+  parts[2][54] = 58;
+  expect_all_pass(parts);
+}
+
+// RFC 6946: a fragment that is the whole datagram has nothing to do with others of its identifier.
+TEST_P(Ipv6Fragments, AnAtomicOneIsAWholePacket) {
+  const auto parts = cut();
+  EXPECT_EQ(bed().from_pod(kLinkA, parts[0]).verdict, kRedirect);
+  const Packet atomic = eth() / ip(cast().pod_a, cast().pod_b) / FragmentHeader{7, 0, false} /
+                        udp(6000, 9) / payload(20);
+  EXPECT_EQ(bed().from_pod(kLinkA, atomic).verdict, kRedirect);
+  EXPECT_EQ(bed().from_pod(kLinkA, parts[1]).verdict, kRedirect);
+  EXPECT_EQ(bed().connection(cast().pod_a, 5000, cast().pod_b, 53, 17)->packets[0], 2u);
+  EXPECT_EQ(bed().connection(cast().pod_a, 6000, cast().pod_b, 9, 17)->packets[0], 1u);
+}
+
+INSTANTIATE_TEST_SUITE_P(, Ipv6Fragments, testing::Values(Family::kIpv6), family_name);
+
 }  // namespace
 }  // namespace weir
