@@ -8,7 +8,9 @@ static __always_inline enum weir_drop fib_path(struct __sk_buff* skb, __u32 ifin
                                                const struct weir_addr* src,
                                                const struct weir_addr* dst,
                                                struct weir_ct_path* path) {
-  struct bpf_fib_lookup fib = {.ifindex = ifindex};
+  /* Any length: then the kernel tells the MTU of the route. With none it compares the frame with
+   * the link's, and refuses the larger one without a word of the way. */
+  struct bpf_fib_lookup fib = {.ifindex = ifindex, .tot_len = 1};
   if (ipv4) {
     fib.family = WEIR_AF_INET;
     fib.ipv4_src = src->word[3];
@@ -27,6 +29,6 @@ static __always_inline enum weir_drop fib_path(struct __sk_buff* skb, __u32 ifin
   else
     __builtin_memcpy(&path->next_hop, fib.ipv6_dst, sizeof(path->next_hop));
   const struct weir_device* device = device_lookup(fib.ifindex);
-  path->mtu = device ? device->mtu : 0;
+  path->mtu = device ? device->mtu : fib.mtu_result;
   return WEIR_DROP_NONE;
 }

@@ -47,8 +47,9 @@ std::string mount_bpffs() {
   return dir;
 }
 
-weir_route route(weir_route_kind kind, const Address& node = {}) {
+weir_route route(weir_route_kind kind, const Address& node = {}, std::uint8_t flags = 0) {
   weir_route out{};
+  out.flags = flags;
   out.kind = static_cast<std::uint8_t>(kind);
   if (!node.is_zero()) out.node_addr = to_abi(node);
   return out;
@@ -93,6 +94,8 @@ void Bed::fill_entries() {
     entries_.routes[cast.pods] = route(WEIR_ROUTE_LOCAL_PODS);
     entries_.routes[cast.services] = route(WEIR_ROUTE_SERVICES);
     entries_.routes[cast.pods_r] = route(WEIR_ROUTE_PODS, cast.node_r);
+    for (const Address& kept : {cast.behind_narrow_link, cast.behind_narrow_route})
+      entries_.routes[Cidr(kept, full)] = route(WEIR_ROUTE_OUTSIDE, {}, WEIR_ROUTE_KEEP_SOURCE);
     entries_.routes[Cidr(cast.node, full)] = route(WEIR_ROUTE_HOST);
     entries_.routes[Cidr(cast.node_r, full)] = route(WEIR_ROUTE_NODE, cast.node_r);
   }

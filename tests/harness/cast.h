@@ -37,7 +37,8 @@ struct Cast {
   Address node, node_r;
   Address gateway;  // on the uplink, way to the outside
   Address outside, outside_2;
-  Address router;  // somewhere on the way
+  Address router;                                   // somewhere on the way
+  Address behind_narrow_link, behind_narrow_route;  // 1,400 bytes; kept sources, no uplink
   Address multicast;
   Address vip, vip_2;  // ClusterIPs
   Address vip_unused;  // in the range of ClusterIPs, no Service's
@@ -64,6 +65,8 @@ inline const Cast& cast_of(Family family) {
       .outside = addr("198.51.100.7"),
       .outside_2 = addr("198.51.100.8"),
       .router = addr("203.0.113.1"),
+      .behind_narrow_link = addr("198.18.1.7"),
+      .behind_narrow_route = addr("198.18.2.7"),
       .multicast = addr("224.0.0.251"),
       .vip = addr("10.96.0.10"),
       .vip_2 = addr("10.96.0.11"),
@@ -87,6 +90,8 @@ inline const Cast& cast_of(Family family) {
       .outside = addr("2001:db8:99::7"),
       .outside_2 = addr("2001:db8:99::8"),
       .router = addr("2001:db8:1::1"),
+      .behind_narrow_link = addr("2001:db8:18:1::7"),
+      .behind_narrow_route = addr("2001:db8:18:2::7"),
       .multicast = addr("ff02::fb"),
       .vip = addr("fd00:96::10"),
       .vip_2 = addr("fd00:96::11"),

@@ -35,6 +35,16 @@ neigh add 172.30.0.254 lladdr 02:00:00:00:00:fe dev up0
 neigh add 172.30.0.2 lladdr 02:00:00:00:00:f2 dev up0
 neigh add fd00:30::fe lladdr 02:00:00:00:00:fe dev up0
 neigh add fd00:30::2 lladdr 02:00:00:00:00:f2 dev up0
+link add nar0 index 106 type veth peer name nar1 index 206
+link add wid0 index 107 type veth peer name wid1 index 207
+link set nar0 mtu 1400 up
+link set nar1 up
+link set wid0 up
+link set wid1 up
+route add 198.18.1.0/24 dev nar0
+route add 2001:db8:18:1::/64 dev nar0
+route add 198.18.2.0/24 dev wid0 mtu lock 1400
+route add 2001:db8:18:2::/64 dev wid0 mtu lock 1400
 route add unreachable 192.0.2.0/24
 route add unreachable 2001:db8:dead::/48
 )";

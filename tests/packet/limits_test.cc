@@ -63,6 +63,32 @@ TEST_P(Limits, OverTheMtuOfTheWayOutIsTheStacks) {
   }
 }
 
+// Also when it is the first packet of its connection, and by far.
+TEST_P(Limits, FarOverTheMtuToo) {
+  for (const Address& dst : {cast().pod_r, cast().outside}) {
+    for (const std::size_t size : {1600, 3000}) {
+      const Outcome out = bed().from_pod(kLinkA, sized(dst, size));
+      EXPECT_EQ(out.verdict, kNext) << size;
+      EXPECT_EQ(out.reason(), std::nullopt) << size;
+    }
+  }
+  EXPECT_EQ(bed().connections(), 0u);
+}
+
+// A link that is none of the agent's uplinks, or a route that says less than its link.
+TEST_P(Limits, TheKernelsRoutesHaveAnMtuToo) {
+  for (const Address& dst : {cast().behind_narrow_link, cast().behind_narrow_route}) {
+    EXPECT_EQ(bed().from_pod(kLinkA, sized(dst, 1401)).verdict, kNext) << dst.to_string();
+    EXPECT_EQ(bed().from_pod(kLinkA, sized(dst, 3000)).verdict, kNext) << dst.to_string();
+    EXPECT_EQ(bed().connections(), 0u);
+    EXPECT_EQ(bed().from_pod(kLinkA, sized(dst, 1400)).verdict, kRedirect) << dst.to_string();
+    EXPECT_EQ(bed().from_pod(kLinkA, sized(dst, 1401)).verdict, kNext)
+        << "of an established connection too";
+    bed().sweep({});
+    bed().sweep({});
+  }
+}
+
 TEST_P(Limits, BetweenPodsOfANodeThereIsNone) {
   EXPECT_EQ(bed().from_pod(kLinkA, sized(cast().pod_b, 3000)).verdict, kRedirect);
 }
