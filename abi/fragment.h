@@ -17,7 +17,8 @@ WEIR_LAYOUT(weir_frag_key, 44);
 struct weir_frag {
   __be16 src_port;
   __be16 dst_port;
-  __u8 proto; /* of the transport; later IPv6 fragments need not tell */
-  __u8 pad[3];
+  __u16 headers; /* bytes of the datagram up to the end of the transport header */
+  __u8 proto;    /* of the transport; later IPv6 fragments need not tell */
+  __u8 pad;
 };
 WEIR_LAYOUT(weir_frag, 8);

@@ -35,15 +35,35 @@ static __always_inline bool parse_reach(struct __sk_buff* skb, __u32 bytes) {
          (void*)(long)skb->data + bytes <= (void*)(long)skb->data_end;
 }
 
-static __always_inline enum weir_drop parse_fragment(struct packet* pkt, __be32 id, bool first) {
+/* Where this packet's bytes belong in its datagram. */
+struct fragment {
+  __be32 id;
+  __u16 offset;
+  __u16 begin; /* of those bytes, from the Ethernet header on */
+};
+
+/* Bytes of the transport header that are always there; 0: not read. */
+static __always_inline __u32 l4_bytes(const struct packet* pkt) {
+  if (pkt->proto == IPPROTO_TCP) return 20;
+  if (pkt->proto == IPPROTO_SCTP) return 12;
+  return pkt->proto == IPPROTO_UDP || pkt->proto == (pkt->ipv4 ? IPPROTO_ICMP : IPPROTO_ICMPV6) ? 8
+                                                                                                : 0;
+}
+
+/* The first fragment, whose headers are read, tells; the others ask. An enum weir_drop. Not inlined
+ * for the verifier's sake: fragments are rare. */
+SHARED int fragment_meet(struct packet* pkt, const struct fragment* frag) {
+  if (!pkt || !frag) return WEIR_DROP_RACE;
   const struct weir_frag_key key = {.src = pkt->src,
                                     .dst = pkt->dst,
-                                    .id = id,
+                                    .id = frag->id,
                                     .in = pkt->in,
                                     .proto = pkt->ipv4 ? pkt->proto : 0};
-  if (first) {
-    const struct weir_frag value = {
-        .src_port = pkt->src_port, .dst_port = pkt->dst_port, .proto = pkt->proto};
+  if (!frag->offset) {
+    const struct weir_frag value = {.src_port = pkt->src_port,
+                                    .dst_port = pkt->dst_port,
+                                    .headers = pkt->l4_offset + l4_bytes(pkt) - frag->begin,
+                                    .proto = pkt->proto};
     bpf_map_update_elem(&weir_frag, &key, &value, BPF_ANY);
     return WEIR_DROP_NONE;
   }
@@ -52,7 +72,8 @@ static __always_inline enum weir_drop parse_fragment(struct packet* pkt, __be32 
   pkt->src_port = found->src_port;
   pkt->dst_port = found->dst_port;
   pkt->proto = found->proto;
-  return WEIR_DROP_NONE;
+  /* Who puts the datagram together may take the header's bytes from either. */
+  return frag->offset < found->headers ? WEIR_DROP_FRAG_OVERLAP : WEIR_DROP_NONE;
 }
 
 static __always_inline bool icmp_is_error(const struct packet* pkt) {
@@ -71,12 +92,11 @@ static __always_inline bool icmp_is_echo(const struct packet* pkt) {
 static __always_inline enum weir_drop parse_l4(struct __sk_buff* skb, struct packet* pkt) {
   const bool tcp = pkt->proto == IPPROTO_TCP;
   const bool icmp = pkt->proto == (pkt->ipv4 ? IPPROTO_ICMP : IPPROTO_ICMPV6);
-  const bool sctp = pkt->proto == IPPROTO_SCTP;
-  if (!tcp && !icmp && !sctp && pkt->proto != IPPROTO_UDP) return WEIR_DROP_NONE;
+  const __u32 need = l4_bytes(pkt);
+  if (!need) return WEIR_DROP_NONE;
   /* The mask is for the verifier; what it would cut off would be judged by the wrong bytes. */
   if (pkt->l4_offset > 0x1ff) return WEIR_DROP_MALFORMED;
   const __u32 offset = pkt->l4_offset & 0x1ff;
-  const __u32 need = tcp ? 20 : sctp ? 12 : 8;
   if (!parse_reach(skb, offset + need)) return WEIR_DROP_MALFORMED;
   const __u8* l4 = (void*)(long)skb->data + offset;
   if ((void*)l4 + 8 > (void*)(long)skb->data_end) return WEIR_DROP_MALFORMED;
@@ -97,6 +117,14 @@ static __always_inline enum weir_drop parse_l4(struct __sk_buff* skb, struct pac
   return WEIR_DROP_NONE;
 }
 
+/* Behind the IP headers. */
+static __always_inline enum weir_drop parse_rest(struct __sk_buff* skb, struct packet* pkt,
+                                                 const struct fragment* frag) {
+  const bool fragment = pkt->flags & PACKET_FRAGMENT;
+  const enum weir_drop bad = fragment && frag->offset ? WEIR_DROP_NONE : parse_l4(skb, pkt);
+  return bad || !fragment ? bad : fragment_meet(pkt, frag);
+}
+
 static __always_inline enum weir_drop parse_ipv4(struct __sk_buff* skb, struct packet* pkt) {
   if (!parse_reach(skb, ETH_HLEN + sizeof(struct iphdr))) return WEIR_DROP_MALFORMED;
   const struct iphdr* ip = (void*)(long)skb->data + ETH_HLEN;
@@ -108,39 +136,43 @@ static __always_inline enum weir_drop parse_ipv4(struct __sk_buff* skb, struct p
   pkt->proto = ip->protocol;
   pkt->ttl = ip->ttl;
   pkt->l4_offset = ETH_HLEN + ip->ihl * 4;
-  const __u16 frag = bpf_ntohs(ip->frag_off);
-  if (!(frag & (IP_MF | IP_OFFSET))) return parse_l4(skb, pkt);
-  const __be32 id = ip->id;
-  pkt->flags |= PACKET_FRAGMENT;
-  if (frag & IP_OFFSET) return parse_fragment(pkt, id, false);
-  const enum weir_drop bad = parse_l4(skb, pkt);
-  return bad ? bad : parse_fragment(pkt, id, true);
+  const __u16 field = bpf_ntohs(ip->frag_off);
+  if (field & (IP_MF | IP_OFFSET)) pkt->flags |= PACKET_FRAGMENT;
+  const struct fragment frag = {
+      .id = ip->id, .offset = (field & IP_OFFSET) << 3, .begin = pkt->l4_offset};
+  return parse_rest(skb, pkt, &frag);
 }
 
-/* Walks the extension headers. *frag: what the fragment header said, zero id and offset without. */
+static __always_inline bool is_ipv6_extension(__u8 proto) {
+  return proto == IPPROTO_HOPOPTS || proto == IPPROTO_ROUTING || proto == IPPROTO_DSTOPTS ||
+         proto == IPPROTO_FRAGMENT || proto == IPPROTO_AH;
+}
+
+static __always_inline __u32 ipv6_extension_bytes(__u8 proto, const struct ipv6_extension* header) {
+  if (proto == IPPROTO_FRAGMENT) return 8;
+  return proto == IPPROTO_AH ? (header->length + 2) * 4 : (header->length + 1) * 8;
+}
+
+/* Walks the extension headers. *frag: what the fragment header said. */
 static __always_inline enum weir_drop parse_extensions(struct __sk_buff* skb, struct packet* pkt,
-                                                       struct ipv6_extension* frag) {
+                                                       struct fragment* frag) {
   for (int i = 0; i < IPV6_EXTENSIONS; i++) {
-    const __u8 next = pkt->proto;
-    if (next != IPPROTO_HOPOPTS && next != IPPROTO_ROUTING && next != IPPROTO_DSTOPTS &&
-        next != IPPROTO_FRAGMENT && next != IPPROTO_AH)
-      return WEIR_DROP_NONE;
+    const __u8 proto = pkt->proto;
+    if (!is_ipv6_extension(proto)) return WEIR_DROP_NONE;
     struct ipv6_extension header;
     if (pkt->l4_offset > 400 || bpf_skb_load_bytes(skb, pkt->l4_offset, &header, sizeof(header)))
       return WEIR_DROP_MALFORMED;
     pkt->proto = header.next;
-    if (next == IPPROTO_FRAGMENT) {
-      pkt->l4_offset += 8;
-      /* Neither offset nor more: the datagram is in one piece. */
-      if (!(header.fragment & bpf_htons(IPV6_FRAG_OFFSET | IPV6_FRAG_MORE))) continue;
-      *frag = header;
-      pkt->flags |= PACKET_FRAGMENT;
-      if (header.fragment & bpf_htons(IPV6_FRAG_OFFSET)) return WEIR_DROP_NONE;
-    } else if (next == IPPROTO_AH) {
-      pkt->l4_offset += (header.length + 2) * 4;
-    } else {
-      pkt->l4_offset += (header.length + 1) * 8;
-    }
+    pkt->l4_offset += ipv6_extension_bytes(proto, &header);
+    /* Neither offset nor more: the datagram is in one piece. */
+    if (proto != IPPROTO_FRAGMENT ||
+        !(header.fragment & bpf_htons(IPV6_FRAG_OFFSET | IPV6_FRAG_MORE)))
+      continue;
+    pkt->flags |= PACKET_FRAGMENT;
+    frag->id = header.id;
+    frag->offset = bpf_ntohs(header.fragment) & IPV6_FRAG_OFFSET;
+    frag->begin = pkt->l4_offset;
+    if (frag->offset) return WEIR_DROP_NONE;
   }
   return WEIR_DROP_MALFORMED;
 }
@@ -156,13 +188,9 @@ static __always_inline enum weir_drop parse_ipv6(struct __sk_buff* skb, struct p
   pkt->proto = ip->nexthdr;
   pkt->ttl = ip->hop_limit;
   pkt->l4_offset = ETH_HLEN + sizeof(*ip);
-  struct ipv6_extension frag = {};
+  struct fragment frag = {};
   const enum weir_drop bad = parse_extensions(skb, pkt, &frag);
-  if (bad) return bad;
-  if (!(pkt->flags & PACKET_FRAGMENT)) return parse_l4(skb, pkt);
-  if (frag.fragment & bpf_htons(IPV6_FRAG_OFFSET)) return parse_fragment(pkt, frag.id, false);
-  const enum weir_drop bad_l4 = parse_l4(skb, pkt);
-  return bad_l4 ? bad_l4 : parse_fragment(pkt, frag.id, true);
+  return bad ? bad : parse_rest(skb, pkt, &frag);
 }
 
 /* REQUIRES: pkt->in is set. Fills everything but epoch, in, outer_src. On failure the packet has

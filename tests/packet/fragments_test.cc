@@ -70,6 +70,30 @@ TEST_P(Fragments, LaterOnesMayNotBringNewPorts) {
   EXPECT_EQ(bed().from_pod(kLinkA, parts[1]).reason(), WEIR_DROP_TUNNEL_FORBIDDEN);
 }
 
+// Reassembled over the first, it would bring ports or flags that nobody has judged.
+TEST_P(Fragments, OneThatBeginsInTheTransportHeaderIsDropped) {
+  const auto whole = fragments(
+      eth() / ip(cast().pod_a, cast().pod_b) / tcp(40000, 80, ACK) / payload(200), 7, 64, 64);
+  bed().from_pod(kLinkA, whole[0]);
+  for (const std::size_t offset : {8, 16}) {
+    const auto over = fragments(
+        eth() / ip(cast().pod_a, cast().pod_b) / tcp(40000, 80, ACK) / payload(200), 7, offset, 64);
+    EXPECT_EQ(bed().from_pod(kLinkA, over[1]).reason(), WEIR_DROP_FRAG_OVERLAP) << offset;
+  }
+  EXPECT_EQ(bed().from_pod(kLinkA, whole[1]).verdict, kRedirect);
+  EXPECT_EQ(bed().from_nic(cut(cast().outside, cast().node, 53, 9)[0]).verdict, kNext);
+}
+
+TEST_P(Fragments, RightBehindTheTransportHeaderOneMayBegin) {
+  const Packet udp_packet = eth() / ip(cast().pod_a, cast().pod_b) / udp(5000, 53) / payload(64);
+  for (const Bytes& part : fragments(udp_packet, 7, 8, 64))
+    EXPECT_EQ(bed().from_pod(kLinkA, part).verdict, kRedirect);
+  const Packet tcp_packet =
+      eth() / ip(cast().pod_a, cast().pod_b) / tcp(40000, 80, ACK) / payload(64);
+  for (const Bytes& part : fragments(tcp_packet, 8, 24, 64))
+    EXPECT_EQ(bed().from_pod(kLinkA, part).verdict, kRedirect);
+}
+
 // Fragments are remembered before their source is judged: what another pod forges, or another
 // machine, must not say what the ports of this pod's datagram are.
 TEST_P(Fragments, ForgedOnesDoNotSpeakForAnotherLink) {
@@ -152,6 +176,18 @@ TEST_P(Ipv6Fragments, AnAtomicOneIsAWholePacket) {
   EXPECT_EQ(bed().from_pod(kLinkA, parts[1]).verdict, kRedirect);
   EXPECT_EQ(bed().connection(cast().pod_a, 5000, cast().pod_b, 53, 17)->packets[0], 2u);
   EXPECT_EQ(bed().connection(cast().pod_a, 6000, cast().pod_b, 9, 17)->packets[0], 1u);
+}
+
+// The transport header is not where the datagram begins.
+TEST_P(Ipv6Fragments, OneThatBeginsInTheHeadersIsDropped) {
+  bed().from_pod(kLinkA, cut(padded(60, 24))[0]);
+  const Packet whole =
+      eth() / ip(cast().pod_a, cast().pod_b) / padded(60, 24) / udp(5000, 53) / payload(200);
+  for (const std::size_t offset : {8, 16, 24})
+    EXPECT_EQ(bed().from_pod(kLinkA, fragments(whole, 7, offset)[1]).reason(),
+              WEIR_DROP_FRAG_OVERLAP)
+        << offset;
+  EXPECT_EQ(bed().from_pod(kLinkA, fragments(whole, 7, 32)[1]).verdict, kRedirect);
 }
 
 INSTANTIATE_TEST_SUITE_P(, Ipv6Fragments, testing::Values(Family::kIpv6), family_name);
