@@ -11,12 +11,30 @@ struct quoted {
   __u8 proto;
 };
 
+#define QUOTED_EXTENSIONS 3 /* of the headers that parse_extensions() walks; a quote is short */
+
+/* To the transport header, behind IPv6's extension headers. False: there is none, or it is further
+ * than we look. */
+static __always_inline bool quoted_transport(struct __sk_buff* skb, struct quoted* q) {
+  for (int i = 0; i < QUOTED_EXTENSIONS && is_ipv6_extension(q->proto); i++) {
+    struct ipv6_extension header;
+    if (bpf_skb_load_bytes(skb, q->l4_offset, &header, sizeof(header))) return false;
+    if (q->proto == IPPROTO_FRAGMENT && (header.fragment & bpf_htons(IPV6_FRAG_OFFSET)))
+      return false;
+    q->l4_offset += ipv6_extension_bytes(q->proto, &header);
+    q->proto = header.next;
+  }
+  return !is_ipv6_extension(q->proto);
+}
+
 static __always_inline bool quoted_parse(struct __sk_buff* skb, const struct packet* pkt,
                                          struct quoted* q) {
   q->ip_offset = pkt->l4_offset + 8;
   if (pkt->ipv4) {
     struct iphdr ip;
-    if (bpf_skb_load_bytes(skb, q->ip_offset, &ip, sizeof(ip)) || ip.ihl < 5) return false;
+    if (bpf_skb_load_bytes(skb, q->ip_offset, &ip, sizeof(ip)) || ip.ihl < 5 ||
+        (ip.frag_off & bpf_htons(IP_OFFSET)))
+      return false; /* a later fragment has no transport header */
     q->src = addr_v4(ip.saddr);
     q->dst = addr_v4(ip.daddr);
     q->proto = ip.protocol;
@@ -28,6 +46,7 @@ static __always_inline bool quoted_parse(struct __sk_buff* skb, const struct pac
     __builtin_memcpy(&q->dst, &ip.daddr, 16);
     q->proto = ip.nexthdr;
     q->l4_offset = q->ip_offset + sizeof(ip);
+    if (!quoted_transport(skb, q)) return false;
   }
   __be16 ports[4];
   if (bpf_skb_load_bytes(skb, q->l4_offset, ports, sizeof(ports))) return false;

@@ -115,6 +115,26 @@ TEST_P(IcmpError, AboutNothingKnownIsUnrelated) {
       << "the host's own connections are not ours to know";
 }
 
+// What is behind the IP header of a later fragment are no ports, whatever they look like.
+TEST_P(IcmpError, AboutALaterFragmentIsUnrelated) {
+  bed().from_pod(kLinkA, eth() / ip(cast().pod_a, cast().pod_b) / udp(5000, 53));
+  Payload looks_like_ports{{}};
+  for (int i = 0; i < 50; ++i)
+    looks_like_ports.bytes.insert(looks_like_ports.bytes.end(), {19, 136, 0, 53});
+  const auto parts = fragments(
+      eth() / ip(cast().pod_a, cast().pod_b) / udp(6000, 9) / looks_like_ports, 7, 64, 64);
+  for (std::size_t i = 0; i < 2; ++i) {
+    bed().from_pod(kLinkA, parts[i]);
+    const Payload quoted{Bytes(parts[i].begin() + 14, parts[i].end())};
+    const Outcome out = bed().from_pod(
+        kLinkB, eth() / ip(cast().pod_b, cast().pod_a) / port_unreachable(family()) / quoted);
+    if (i == 0)
+      EXPECT_EQ(out.verdict, kRedirect) << "the first one has ports";
+    else
+      EXPECT_EQ(out.reason(), WEIR_DROP_ICMP_UNRELATED);
+  }
+}
+
 TEST_P(IcmpError, CutShortItIsUnrelated) {
   const Packet request = eth() / ip(cast().pod_a, cast().pod_b) / udp(5000, 53) / payload(30);
   bed().from_pod(kLinkA, request);
@@ -205,6 +225,52 @@ TEST_P(IcmpError, ADroppedOneIsToldAsItCame) {
 }
 
 WEIR_BOTH_FAMILIES(IcmpError);
+
+// IPv6: the quoted packet's transport is behind its extension headers, too.
+class QuotedExtensions : public IcmpError {
+ protected:
+  static Extension padded(std::uint8_t type, std::size_t size = 8) {
+    return {type, Bytes(size - 2, 1)};
+  }
+  // The error about `sent`, quoting as much of it as there may be.
+  Outcome complain(const Packet& sent) {
+    return bed().from_pod(kLinkB, eth() / ip(cast().pod_b, cast().pod_a) /
+                                      port_unreachable(family()) / quote(sent, 400));
+  }
+  Packet sent(const auto&... extensions) {
+    Packet packet = eth() / ip(cast().pod_a, cast().pod_b);
+    ((packet = packet / extensions), ...);
+    return packet / udp(5000, 53) / payload(30);
+  }
+};
+
+TEST_P(QuotedExtensions, AreLookedBehind) {
+  const Extension auth{51, Bytes(22, 0)};
+  for (const Packet& packet :
+       {sent(padded(60)), sent(padded(0, 16), padded(60)), sent(padded(0), auth, padded(43, 24)),
+        sent(FragmentHeader{9, 0, true}), sent(padded(60), FragmentHeader{9, 0, false})}) {
+    EXPECT_EQ(bed().from_pod(kLinkA, packet).verdict, kRedirect);
+    const Outcome out = complain(packet);
+    EXPECT_EQ(out.verdict, kRedirect);
+    expect_error(out, cast().pod_b, cast().pod_a, {cast().pod_a, cast().pod_b, 5000, 53});
+  }
+  const Extension e = padded(60);
+  EXPECT_EQ(complain(sent(e, e, e, e)).reason(), WEIR_DROP_ICMP_UNRELATED) << "too many";
+}
+
+TEST_P(QuotedExtensions, ATranslatedPacketIsTranslatedBackBehindThem) {
+  const auto with_options = [&](const Address& from) {
+    return eth() / ip(from, cast().outside) / padded(60, 16) / udp(62000, 53) / payload(30);
+  };
+  bed().from_pod(kLinkA, with_options(cast().pod_a));
+  const Outcome in =
+      bed().from_nic(eth() / ip(cast().router, cast().node) / too_big(family(), 1300) /
+                     quote(with_options(cast().node), 400));
+  EXPECT_EQ(in.verdict, kRedirect);
+  expect_error(in, cast().router, cast().pod_a, {cast().pod_a, cast().outside, 62000, 53});
+}
+
+INSTANTIATE_TEST_SUITE_P(, QuotedExtensions, testing::Values(Family::kIpv6), family_name);
 
 }  // namespace
 }  // namespace weir
