@@ -1,5 +1,8 @@
 // Fragments: the first one tells the ports of all, and is believed only for its own datagram.
 #include <bpf/bpf.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
 
 #include "harness/bed.h"
 
@@ -92,6 +95,30 @@ TEST_P(Fragments, RightBehindTheTransportHeaderOneMayBegin) {
       eth() / ip(cast().pod_a, cast().pod_b) / tcp(40000, 80, ACK) / payload(64);
   for (const Bytes& part : fragments(tcp_packet, 8, 24, 64))
     EXPECT_EQ(bed().from_pod(kLinkA, part).verdict, kRedirect);
+}
+
+// Whatever comes before the first one is dropped, and nothing else.
+TEST_P(Fragments, InEveryOrder) {
+  const auto orders = [&](const Address& dst, std::uint16_t src_port) {
+    std::array<std::size_t, 4> order = {0, 1, 2, 3};
+    std::uint32_t id = 100;
+    do {
+      const auto parts = cut(cast().pod_a, dst, src_port, 53, ++id);
+      bool first_seen = false;
+      for (const std::size_t i : order) {
+        first_seen = first_seen || i == 0;
+        const Outcome out = bed().from_pod(kLinkA, parts.at(i));
+        ASSERT_EQ(out.verdict, first_seen ? kRedirect : kDropped) << fmt::format("{}", order);
+        if (!first_seen) {
+          ASSERT_EQ(out.reason(), WEIR_DROP_FRAG_NO_FIRST);
+        }
+      }
+    } while (std::ranges::next_permutation(order).found);
+    EXPECT_EQ(bed().connection(cast().pod_a, src_port, dst, 53, 17)->packets[0], 24 * 4 - 36u);
+  };
+  orders(cast().pod_b, 5000);
+  orders(cast().pod_r, 5001);
+  EXPECT_EQ(bed().drops(WEIR_HOOK_FROM_POD, WEIR_DROP_FRAG_NO_FIRST), 2 * 36u);
 }
 
 // Fragments are remembered before their source is judged: what another pod forges, or another

@@ -4,7 +4,14 @@
 namespace weir {
 namespace {
 
-class Malformed : public PacketTest {};
+class Malformed : public PacketTest {
+ protected:
+  // Multicast of all scopes, and limited broadcast.
+  std::vector<Address> groups() const {
+    if (cast().v4()) return {cast().multicast, addr("239.1.2.3"), addr("255.255.255.255")};
+    return {cast().multicast, addr("ff02::1"), addr("ff05::1:3"), addr("ff0e::101")};
+  }
+};
 
 // A frame cut after n bytes: dropped by a pod's hook, no crash, always counted (TearDown).
 TEST_P(Malformed, EveryPrefixOfAFrameThatLacksItsTransportIsDropped) {
@@ -63,14 +70,56 @@ TEST_P(Malformed, TheHostsOwnOdditiesLeave) {
 }
 
 TEST_P(Malformed, MulticastStaysOnTheLink) {
-  EXPECT_EQ(
-      bed().from_pod(kLinkA, eth() / ip(cast().pod_a, cast().multicast) / udp(5353, 5353)).reason(),
-      WEIR_DROP_LINK_MULTICAST);
-  if (!cast().v4()) return;
-  EXPECT_EQ(bed()
-                .from_pod(kLinkA, eth() / ip(cast().pod_a, addr("255.255.255.255")) / udp(68, 67))
-                .reason(),
-            WEIR_DROP_LINK_MULTICAST);
+  for (const Address& group : groups()) {
+    const Packet from_pod = eth() / ip(cast().pod_a, group) / udp(5353, 5353);
+    const Packet from_host = eth() / ip(cast().node, group) / udp(5353, 5353);
+    EXPECT_EQ(bed().from_pod(kLinkA, from_pod).reason(), WEIR_DROP_LINK_MULTICAST)
+        << group.to_string();
+    EXPECT_EQ(bed().to_pod(kLinkA, from_host).reason(), WEIR_DROP_LINK_MULTICAST)
+        << group.to_string();
+    EXPECT_EQ(bed().to_tunnel(from_host).reason(), WEIR_DROP_LINK_MULTICAST) << group.to_string();
+  }
+}
+
+// Nothing of it is for a pod; what NICs have of it is the host's business.
+TEST_P(Malformed, MulticastOfTheNetIsTheHosts) {
+  for (const Address& group : groups()) {
+    EXPECT_EQ(bed().from_nic(eth() / ip(cast().gateway, group) / udp(5353, 5353)).verdict, kNext);
+    EXPECT_EQ(bed().from_nic(eth() / ip(cast().pod_r, group) / udp(5353, 5353)).reason(),
+              WEIR_DROP_SPOOFED);
+    EXPECT_EQ(bed().to_nic(eth() / ip(cast().node, group) / udp(5353, 5353)).verdict, kNext);
+    EXPECT_EQ(bed()
+                  .from_tunnel(cast().node_r, eth() / ip(cast().pod_r, group) / udp(5353, 5353))
+                  .reason(),
+              WEIR_DROP_POD_UNKNOWN);
+  }
+  EXPECT_EQ(bed().connections(), 0u);
+}
+
+// The last address of a link's or of the pods' range.
+TEST_P(Malformed, ASubnetsBroadcastIsNobody) {
+  if (!cast().v4()) return;  // IPv6 has none
+  const Address link = addr("172.30.0.255"), pods = addr("10.244.1.255"),
+                far = addr("10.244.2.255");
+  const auto from_pod = [&](const Address& to) {
+    return bed().from_pod(kLinkA, eth() / ip(cast().pod_a, to) / udp(5000, 137)).reason();
+  };
+  EXPECT_EQ(from_pod(link), WEIR_DROP_NO_ROUTE);
+  EXPECT_EQ(from_pod(pods), WEIR_DROP_POD_UNKNOWN);
+  EXPECT_EQ(from_pod(far), std::nullopt) << "how node_r divides its range is for node_r to know";
+  const auto from_net = [&](const Address& to) {
+    return eth() / ip(cast().gateway, to) / udp(5000, 137);
+  };
+  EXPECT_EQ(bed().from_nic(from_net(link)).verdict, kNext);
+  EXPECT_EQ(bed().from_nic(from_net(pods)).reason(), WEIR_DROP_POD_UNKNOWN);
+  const auto from_node = [&](const Address& to) {
+    return eth() / ip(cast().pod_r, to) / udp(5000, 137);
+  };
+  EXPECT_EQ(bed().from_tunnel(cast().node_r, from_node(pods)).reason(), WEIR_DROP_POD_UNKNOWN);
+  EXPECT_EQ(bed().from_tunnel(cast().node_r, from_node(link)).reason(), WEIR_DROP_POD_UNKNOWN);
+  EXPECT_EQ(bed().to_pod(kLinkA, eth() / ip(cast().node, pods) / udp(5000, 137)).reason(),
+            WEIR_DROP_POD_UNKNOWN);
+  EXPECT_EQ(bed().to_nic(eth() / ip(cast().node, link) / udp(5000, 137)).verdict, kNext);
 }
 
 WEIR_BOTH_FAMILIES(Malformed);

@@ -273,6 +273,20 @@ TEST_P(Service, ARemotePodsPortUsedThroughANodePortThenReachesTheBackendItself) 
   EXPECT_EQ(Wire::parse(out.frame)->ip_src, cast().pod_r);
 }
 
+TEST_P(Service, UdpWithoutChecksumStaysWithout) {
+  services().add(cluster_ip({{cast().pod_b, 8080}}, 17));
+  for (int i = 0; i < 2; ++i) {  // by helpers, then in place
+    EXPECT_TRUE(same_packet(
+        ask(Udp{40000, 80, false}).frame,
+        eth(kMacB, kMacLink) / ip(cast().pod_a, cast().pod_b).ttl(63) / Udp{40000, 8080, false}));
+    const Outcome reply = bed().from_pod(
+        kLinkB, eth(kMacLink, kMacB) / ip(cast().pod_b, cast().pod_a) / Udp{8080, 40000, false});
+    EXPECT_TRUE(same_packet(
+        reply.frame,
+        eth(kMacA, kMacLink) / ip(cast().vip, cast().pod_a).ttl(63) / Udp{80, 40000, false}));
+  }
+}
+
 TEST_P(Service, AResetOutOfWindowEndsNoConnection) {
   services().add(cluster_ip({{cast().pod_b, 8080}}));
   const auto answer = [&](int flags) {
