@@ -8,6 +8,8 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
+#include "base/hash.h"
+
 namespace weir {
 namespace {
 
@@ -26,12 +28,15 @@ std::string micro_time() {
 }
 
 // Of a node, Events are in the namespace `default`, and its name stands for its uid: as the kubelet
-// does it.
+// does it. An Event's name is of what it says: an agent that starts again and again says it once,
+// until the API server forgets it, after an hour.
 std::string event_of(const std::string& node, const std::string& reason, const std::string& text) {
+  const std::string name =
+      fmt::format("weir-agent.{:016x}", fnv1a(text, fnv1a(reason, fnv1a(node))));
   const nlohmann::ordered_json event = {
       {"apiVersion", "events.k8s.io/v1"},
       {"kind", "Event"},
-      {"metadata", {{"generateName", "weir-agent-"}, {"namespace", "default"}}},
+      {"metadata", {{"name", name}, {"namespace", "default"}}},
       {"eventTime", micro_time()},
       {"reportingController", "weir.dev/agent"},
       {"reportingInstance", node},

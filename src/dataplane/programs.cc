@@ -18,6 +18,7 @@
 #include <system_error>
 #include <vector>
 
+#include "base/hash.h"
 #include "weir.skel.h"
 
 namespace weir {
@@ -82,11 +83,6 @@ int keep_complaint(libbpf_print_level level, const char* format, va_list args) {
   return 0;
 }
 
-std::uint64_t fnv1a(std::string_view bytes, std::uint64_t hash) {
-  for (const char c : bytes) hash = (hash ^ static_cast<std::uint8_t>(c)) * 0x100000001b3ULL;
-  return hash;
-}
-
 // Jiffies per second: the coarse clock ticks with them.
 std::uint64_t kernel_hz() {
   timespec tick{};
@@ -97,7 +93,7 @@ std::uint64_t kernel_hz() {
 std::string build_id(const weir_settings& settings) {
   std::size_t size = 0;
   const void* elf = weir_bpf__elf_bytes(&size);
-  std::uint64_t hash = fnv1a({static_cast<const char*>(elf), size}, 0xcbf29ce484222325ULL);
+  std::uint64_t hash = fnv1a({static_cast<const char*>(elf), size});
   hash = fnv1a({reinterpret_cast<const char*>(&settings), sizeof settings}, hash);
   return fmt::format("{:016x}", hash);
 }

@@ -6,6 +6,8 @@
 #include <cstdint>
 #include <nlohmann/json.hpp>
 
+#include "base/hash.h"
+
 namespace weir {
 namespace {
 
@@ -14,15 +16,6 @@ using Json = nlohmann::json;
 constexpr std::string_view kPrefix = "weir";
 constexpr std::string_view kDigits = "abcdefghijklmnopqrstuvwxyz234567";
 constexpr std::size_t kHashDigits = 11;
-
-std::uint64_t fnv1a(std::string_view text) {
-  std::uint64_t hash = 0xcbf29ce484222325;
-  for (const char c : text) {
-    hash ^= static_cast<unsigned char>(c);
-    hash *= 0x100000001b3;
-  }
-  return hash;
-}
 
 Result<Mac> parse_mac(const std::string& text) {
   Mac mac{};
