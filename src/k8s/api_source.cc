@@ -1,13 +1,17 @@
 #include "k8s/api_source.h"
 
+#include <simdjson.h>
+
 #include <algorithm>
-#include <array>
+#include <charconv>
 #include <ranges>
 #include <unordered_set>
 #include <utility>
 
 namespace weir {
 namespace {
+
+constexpr HttpClient::Duration kVersionPatience{5000};
 
 // What others serve or nobody needs is left out by the server: Services of other proxies, slices of
 // headless Services, pods that have ended.
@@ -26,6 +30,28 @@ std::vector<Resource> resources_of(const std::string& node) {
   };
   if (!node.empty()) out.push_back({Kind::kPodEndpoint, "/apis/weir.dev/v1/podendpoints", ""});
   return out;
+}
+
+// Servers from 1.34 on have lists of before in memory (ListFromCacheSnapshot): pages of one cost
+// them half of what a streamed list does. For others each page is a question to etcd.
+bool has_lists_in_memory(const std::string& version) {
+  constexpr int kMajor = 1;
+  constexpr int kMinor = 34;
+  simdjson::dom::parser parser;
+  simdjson::dom::element root;
+  std::string_view major;
+  std::string_view minor;
+  if (parser.parse(version).get(root) != simdjson::SUCCESS ||
+      root["major"].get(major) != simdjson::SUCCESS ||
+      root["minor"].get(minor) != simdjson::SUCCESS) {
+    return false;
+  }
+  const auto number = [](std::string_view text) {  // "34", "34+"
+    int out = 0;
+    std::from_chars(text.data(), text.data() + text.size(), out);
+    return out;
+  };
+  return number(major) == kMajor && number(minor) >= kMinor;
 }
 
 }  // namespace
@@ -71,7 +97,16 @@ Result<void> ApiSource::start(Sink& sink) {
     reflectors_.push_back(std::make_unique<Reflector>(std::move(resource), *client_, *poller_,
                                                       *filter_, std::move(owner), pace_));
   }
-  for (const auto& reflector : reflectors_) reflector->start();
+  HttpClient::Request version;
+  version.path = "/version";
+  version.timeout = kVersionPatience;
+  client_->start(std::move(version), {}, [this](const HttpClient::End& end) {
+    const bool by_pages = end.good() && has_lists_in_memory(end.body);
+    for (const auto& reflector : reflectors_) {
+      if (by_pages) reflector->list_by_pages();
+      reflector->start();
+    }
+  });
   return {};
 }
 

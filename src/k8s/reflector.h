@@ -34,8 +34,8 @@ struct ReflectorPace {
 };
 
 // Asks an API server for one resource, so that a Mirror stays equal: lists by a stream where the
-// server can (WatchList), by pages where it cannot, then watches; goes on where it was after a
-// break, and lists anew when that is not possible.
+// server can (WatchList), by pages where it cannot or they cost it less, then watches; goes on
+// where it was after a break, and lists anew when that is not possible.
 class Reflector {
  public:
   struct Owner {
@@ -50,6 +50,8 @@ class Reflector {
   Reflector& operator=(const Reflector&) = delete;
 
   void start() { list(); }
+  // Though the server may have streams for it.
+  void list_by_pages() { streams_lists_ = false; }
   Kind kind() const { return resource_.kind; }
   bool synced() const { return synced_; }
   // What keeps it from being up to date; empty: nothing.
@@ -78,7 +80,7 @@ class Reflector {
   ReflectorPace pace_;
 
   Mirror mirror_;
-  bool streams_lists_ = true;  // the server can
+  bool streams_lists_ = true;
   bool next_by_pages_ = false;
   bool streamed_ = false;  // the list that is under way
   bool list_anew_ = true;  // after the stream's end

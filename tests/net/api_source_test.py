@@ -17,7 +17,7 @@ from lib_follow_scene import NAMES, Scene
 from lib_lab import claim, equal
 from lib_net import wait_for
 
-CLAIMS = 42
+CLAIMS = 48
 FAST = {"longest_retry_ms": 4}
 
 
@@ -50,6 +50,15 @@ def paged_lists(pki):
             equal(len(scene.server.asked("list", "Pod")), 2, "pages")
             assert scene.server.asked("list", "Pod")[0].query["limit"] == "500"
             scene.follower.is_content()
+    for version, mode in ((b'{"major": "1", "minor": "33"}', "watchlist"),
+                          (b'{"major": "1", "minor": "34+"}', "list"),
+                          (b'{"major": "1", "minor": "40"}', "list"), (b'{"minor": 40}', "watchlist"),
+                          (b"1.34", "watchlist"), (b"", "watchlist")):
+        with claim(f"a server of version {version.decode() or 'unknown'}: {mode}"), Scene(pki) as scene:
+            scene.server.version = version
+            scene.follow()
+            scene.goes_on()
+            equal({one.mode for one in scene.server.requests} - {"watch"}, {mode})
     with claim("a server that no longer streams lists, and forgets"), Scene(pki) as scene:
         scene.follow()
         scene.server.streams_lists = "ignored"

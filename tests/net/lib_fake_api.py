@@ -45,6 +45,7 @@ def refusal(code, message, headers=None):
 class FakeApi:
     def __init__(self, store, certificate, address="127.0.0.1", port=0, client_ca=None, http2=False):
         self.store = store
+        self.version = b""          # what /version says
         self.streams_lists = True   # or the status of the refusal, or "ignored"
         self.page = 500             # gives fewer than it is asked for
         self.live_pages = False     # each page is as of its own time
@@ -158,6 +159,8 @@ class FakeApi:
                 if mode in ("*", one.mode) and kind in ("*", one.kind)]
 
     def answer(self, request):
+        if request.path == "/version":
+            return Answer(200, [self.version]) if self.version else refusal(404, "no /version")
         self.requests.append(request)
         made = self._right_answer(request)
         with self._lock:
