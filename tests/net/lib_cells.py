@@ -4,6 +4,7 @@ outside (lib_pod.py); with the socket hooks or without them."""
 import json
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import lib_local
@@ -138,8 +139,11 @@ def serves(cluster, family, clients, to, port, who, times=24, source=None):
 
 
 def refuses(cluster, clients, to, port, how="refused"):
-    for client in clients:
-        patience = 1 if how == "timeout" else 5
-        answers = cluster.ask(client, question("tcp", to, port, patience=patience),
-                              question("udp-connected", to, port, patience=patience))
-        equal([answer.get("error") for answer in answers], [how, how], client)
+    """All at once: to hear nothing takes its time."""
+    patience = 1 if how == "timeout" else 5
+    asked = [(client, question(kind, to, port, patience=patience))
+             for client in clients for kind in ("tcp", "udp-connected")]
+    with ThreadPoolExecutor(len(asked)) as pool:
+        answers = pool.map(lambda one: cluster.ask(*one)[0], asked)
+        for (client, about), answer in zip(asked, answers):
+            equal(answer.get("error"), how, f"{client} by {about['proto']}")
