@@ -10,10 +10,11 @@
 #include <algorithm>
 #include <boost/asio/post.hpp>
 #include <cstdio>
+#include <future>
 #include <set>
 
 #include "agent/kernel.h"
-#include "agent/removal.h"
+#include "agent/sysctls.h"
 #include "k8s/api_source.h"
 #include "sandbox/conflist.h"
 #include "sys/cgroup.h"
@@ -31,6 +32,7 @@ constexpr auto kEventPoll = 20ms;  // while flows are coming
 constexpr int kIdlePolls = 25;     // then the kernel is asked to wake us
 constexpr auto kDeadEvery = 10s;
 constexpr auto kXdpRetry = 200ms;
+constexpr auto kLookAtPrograms = 2ms;
 
 // A descriptor of our own for the loop: asio closes what it is given.
 int duplicate(int fd) { return dup(fd); }
@@ -111,7 +113,7 @@ Result<void> Agent::start() {
   // What may be refused comes before anything is made.
   WEIR_TRY(open_source());
   WEIR_TRY(open_network());
-  WEIR_ASSIGN(plane_, Dataplane::open(options_.bpffs, options_.settings));
+  WEIR_TRY(open_dataplane());
   sweeper_ = std::make_unique<Sweeper>(loop_, connection_table(*plane_), options_.settings.ct_max,
                                        [this](auto event) { flows_.on_event(event); });
   warnings_ = plane_->warnings();
@@ -136,6 +138,15 @@ Result<void> Agent::start() {
   return {};
 }
 
+// The verifier takes as long as the lists of a large cluster: they come meanwhile.
+Result<void> Agent::open_dataplane() {
+  auto opening = std::async(std::launch::async,
+                            [this] { return Dataplane::open(options_.bpffs, options_.settings); });
+  while (opening.wait_for(0ms) != std::future_status::ready) source_->poll(kLookAtPrograms);
+  WEIR_ASSIGN(plane_, opening.get());
+  return {};
+}
+
 // --- the node's own network
 // ------------------------------------------------------------------------
 
@@ -148,6 +159,7 @@ Result<void> Agent::open_network() {
   config_.tunnel = options_.settings.tunnel != 0;
   if (options_.settings.services != 0) config_.service_cidrs = options_.service_cidrs;
   config_.non_masquerade_cidrs = options_.non_masquerade_cidrs;
+  WEIR_TRY(set_wanted_sysctls(options_.state_dir, options_.sysctls));
   WEIR_ASSIGN(config_.netns_cookie, current_netns_cookie());
   WEIR_TRY(choose_devices(*netlink_, options_.devices));
   return {};
@@ -160,7 +172,7 @@ Result<void> Agent::refresh_uplinks() {
   };
   std::vector<std::string> links = {kLoopbackName};
   for (const Uplink& device : uplinks_.devices) links.push_back(device.name);
-  WEIR_TRY(remember_sysctls(options_.state_dir, links));
+  WEIR_TRY(remember_own_sysctls(options_.state_dir, links));
   WEIR_TRY(ensure_forwarding(has(Family::kIpv4), has(Family::kIpv6)));
   config_.addresses = uplinks_.addresses;
   kernel_routes_.reset();  // their source addresses may be others now
@@ -308,7 +320,7 @@ void Agent::forget_stale_pins() {
 void Agent::attach_sockets() {
   const std::string cgroup =
       options_.cgroup.empty() ? find_cgroup2() : cgroup2_below(options_.cgroup);
-  const auto attached = cgroup.empty() && options_.settings.has_sockets()
+  const auto attached = !is_cgroup2(cgroup) && options_.settings.has_sockets()
                             ? Error(Code::kNotFound, "no cgroup v2 hierarchy is mounted")
                             : plane_->attach_sockets(cgroup);
   if (attached) return;

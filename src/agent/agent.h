@@ -98,6 +98,7 @@ class Agent final : public Sink, public EndpointSink, public api::Backend {
   bool keeps_own_node(const Change& change);
   void apply(Change change);
   Result<void> open_network();
+  Result<void> open_dataplane();
   Result<void> open_sandboxes();
   void open_services();
   Result<void> serve();

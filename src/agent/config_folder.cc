@@ -13,6 +13,8 @@
 namespace weir {
 namespace {
 
+constexpr std::string_view kOfLines = "sysctl";  // its values may have spaces
+
 // Levenshtein's distance.
 std::size_t distance(std::string_view a, std::string_view b) {
   std::vector<std::size_t> row(b.size() + 1);
@@ -27,6 +29,22 @@ std::size_t distance(std::string_view a, std::string_view b) {
     }
   }
   return row.back();
+}
+
+std::vector<std::string> words_of(const std::string& text) {
+  std::istringstream words(text);
+  std::vector<std::string> out;
+  for (std::string word; words >> word;) out.push_back(word);
+  return out;
+}
+
+std::vector<std::string> lines_of(const std::string& text) {
+  std::istringstream lines(text);
+  std::vector<std::string> out;
+  for (std::string line; std::getline(lines >> std::ws, line);) {
+    out.push_back(line.substr(0, line.find_last_not_of(" \t\r") + 1));
+  }
+  return out;
 }
 
 }  // namespace
@@ -56,8 +74,9 @@ Result<std::vector<std::string>> read_config_folder(const std::string& folder,
                                nearest.empty() ? "" : "; did you mean " + nearest + "?"));
     }
     WEIR_ASSIGN(const std::string text, read_file(folder + "/" + name));
-    std::istringstream words(text);
-    for (std::string word; words >> word;) out.push_back("--" + name + "=" + word);
+    for (const std::string& value : name == kOfLines ? lines_of(text) : words_of(text)) {
+      out.push_back("--" + name + "=" + value);
+    }
   }
   return out;
 }

@@ -9,9 +9,9 @@
 namespace weir {
 
 // Settings as files of a folder, named as the flags: a ConfigMap as the kubelet mounts it. Gives
-// "--name=value" for each value: words of a file are values of a repeatable flag, an empty file
-// leaves the default. kInvalid: names a file that is no setting, and the setting of the nearest
-// name; kNotFound and others: the folder cannot be read.
+// "--name=value" for each value: words of a file (of `sysctl`: lines) are values of a repeatable
+// flag, an empty file leaves the default. kInvalid: names a file that is no setting, and the
+// setting of the nearest name; kNotFound and others: the folder cannot be read.
 Result<std::vector<std::string>> read_config_folder(const std::string& folder,
                                                     const std::vector<std::string>& settings);
 

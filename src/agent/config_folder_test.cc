@@ -44,6 +44,14 @@ TEST_F(ConfigFolder, FilesAreSettingsAndWordsAreValues) {
                                  "--tunnel=false"));
 }
 
+TEST_F(ConfigFolder, LinesOfSysctlAreValues) {
+  put("sysctl", "\n  net.ipv4.tcp_rmem=4096 131072 6291456 \nnet.core.somaxconn=8192");
+  const auto read = read_config_folder(folder_, {"sysctl"});
+  ASSERT_TRUE(read);
+  EXPECT_THAT(*read, ElementsAre("--sysctl=net.ipv4.tcp_rmem=4096 131072 6291456",
+                                 "--sysctl=net.core.somaxconn=8192"));
+}
+
 TEST_F(ConfigFolder, AnUnknownSettingIsRefusedWithTheNearestName) {
   put("tunel-port", "1");
   const auto read = read_config_folder(folder_, kSettings);

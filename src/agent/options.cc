@@ -32,6 +32,21 @@ void add_cidrs(CLI::App& app, const std::string& flag, std::vector<Cidr>& into,
       help);
 }
 
+void add_sysctls(CLI::App& app, std::vector<Sysctl>& into) {
+  app.add_option_function<std::vector<std::string>>(
+      "--sysctl",
+      [&into](const std::vector<std::string>& texts) {
+        for (const auto& text : texts) {
+          auto one = parse_sysctl(text);
+          if (!one) throw CLI::ValidationError("--sysctl", one.error().text());
+          into.push_back(std::move(*one));
+        }
+      },
+      "NAME=VALUE of the node, below net. (repeatable): what it was comes back when it is not "
+      "wanted "
+      "any more");
+}
+
 void add_settings(CLI::App& app, Settings& settings) {
   // Switches are bytes in the kernel's struct; here they take true and false.
   const auto add = [&app]<typename T>(const char* kind, const char* name, T& value,
@@ -119,6 +134,7 @@ void add_options(CLI::App& app, AgentOptions& options) {
             "range of the cluster's ClusterIPs (repeatable)");
   add_cidrs(app, "--non-masquerade-cidr", options.non_masquerade_cidrs,
             "destinations outside that pods speak to with their own addresses (repeatable)");
+  add_sysctls(app, options.sysctls);
   app.add_option("--cgroup", options.cgroup,
                  "cgroup v2 folder of the processes whose sockets are served; default: all");
   app.add_option("--log-level", options.log_level, "debug, info, warn or error")

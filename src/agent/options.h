@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "agent/sysctls.h"
 #include "base/address.h"
 #include "dataplane/settings.h"
 
@@ -28,6 +29,7 @@ struct AgentOptions {
   std::vector<std::string> devices;        // empty: all links with a default route
   std::vector<Cidr> service_cidrs;         // ranges of ClusterIPs
   std::vector<Cidr> non_masquerade_cidrs;  // pods speak to them with their own addresses
+  std::vector<Sysctl> sysctls;             // of the node, as its user wants them
   std::string cgroup;                      // empty: the root of the v2 hierarchy
   std::string log_level = "info";
   Settings settings;

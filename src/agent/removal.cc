@@ -3,22 +3,19 @@
 #include <fmt/format.h>
 
 #include <filesystem>
-#include <sstream>
 
+#include "agent/sysctls.h"
 #include "agent/uplinks.h"
 #include "sandbox/conflist.h"
 #include "sandbox/record.h"
 #include "sys/files.h"
 #include "sys/netlink.h"
-#include "sys/netns.h"
 #include "sys/node_links.h"
 
 namespace weir {
 namespace {
 
 namespace fs = std::filesystem;
-
-std::string sysctls_file(const std::string& state_dir) { return state_dir + "/sysctls"; }
 
 class Removal {
  public:
@@ -58,33 +55,7 @@ void remove_links_and_routes(Removal& removal) {
   removal.done(fmt::format("link {}", kTunnelName), remove_link(*netlink, kTunnelName));
 }
 
-void give_back_sysctls(Removal& removal, const std::string& state_dir) {
-  const auto text = read_file(sysctls_file(state_dir));
-  std::istringstream lines(text.value_or(""));
-  for (std::string line; std::getline(lines, line);) {
-    const auto equals = line.find('=');
-    if (equals == std::string::npos) continue;
-    const std::string key = line.substr(0, equals);
-    const auto now = read_sysctl(key);
-    if (!now || *now == line.substr(equals + 1)) continue;  // of a link that is gone
-    removal.done(fmt::format("the setting of {}: it is {} again", key, line.substr(equals + 1)),
-                 write_sysctl(key, line.substr(equals + 1)));
-  }
-}
-
 }  // namespace
-
-Result<void> remember_sysctls(const std::string& state_dir, const std::vector<std::string>& links) {
-  const std::string path = sysctls_file(state_dir);
-  if (fs::exists(path)) return {};
-  std::vector<std::string> keys = {"net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding"};
-  for (const std::string& link : links) keys.push_back("net/ipv4/conf/" + link + "/accept_local");
-  std::string text;
-  for (const std::string& key : keys) {
-    if (const auto value = read_sysctl(key)) text += fmt::format("{}={}\n", key, *value);
-  }
-  return write_file_atomic(path, text);
-}
 
 Result<void> remove_from_node(const AgentOptions& options,
                               const std::function<void(const std::string&)>& say) {
@@ -96,7 +67,10 @@ Result<void> remove_from_node(const AgentOptions& options,
   if (!options.cni_bin_dir.empty()) removal.folder(options.cni_bin_dir + "/weir-cni");
   removal.folder(options.bpffs);  // links among the pins: the programs come off
   remove_links_and_routes(removal);
-  give_back_sysctls(removal, options.state_dir);
+  give_back_sysctls(options.state_dir, [&removal](const Sysctl& before, const auto& written) {
+    removal.done(fmt::format("the setting of {}: it is {} again", before.key, before.value),
+                 written);
+  });
   removal.folder(options.state_dir);
   // Not all that is there: a local cluster of this machine has its files below it.
   for (const char* name : {"agent.sock", "cni.sock", "agent.pid", "rcu-expedited"}) {

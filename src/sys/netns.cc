@@ -71,6 +71,7 @@ Result<std::string> read_sysctl(std::string_view key) {
 Result<void> write_sysctl(std::string_view key, std::string_view value) {
   WEIR_ASSIGN(const auto now, read_sysctl(key));
   if (now == value) return {};
+  if (value.empty()) value = "\n";  // an empty write changes nothing
   const auto written = write_existing_file(fmt::format("/proc/sys/{}", key), value);
   if (written || written.error().saved_errno() != EROFS) return written;
   const std::string beside = fmt::format("/host/proc/sys/{}", key);

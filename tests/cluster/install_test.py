@@ -17,7 +17,7 @@ import lib_steady
 from lib_cluster import ROOT, lib_lab, retried
 from lib_lab import claim, equal
 
-CLAIMS = 19
+CLAIMS = 22
 PACKAGE = ROOT / "build/package"
 NAMESPACE = ("--namespace", "weir-system")
 ON_NODE = """
@@ -190,13 +190,47 @@ def bad_input(cluster, weir, traffic):
         status, _ = weir.run("install", "--set", "tunel=false", "--wait", "10s")
         equal(status, 3)
         says = "tunel: no such setting; did you mean tunnel?"
-        retried(lambda: any(says in event["message"] for event in events(cluster)), "an Event", 30)
         try:
+            retried(lambda: told(cluster, says), "an Event", 30)
             faults, _ = weir.test("--wait", "3s")
             assert any("agent" in fault for fault in faults), faults
             lib_steady.flows_on(traffic, "without the agent of a node")
         finally:
             weir.succeed("install", "--set", "tunel=")
+    with claim("a setting that cannot be read: an Event names it, one however often the agent starts"):
+        status, _ = weir.run("install", "--set", "tunnel=perhaps", "--wait", "5s")
+        equal(status, 3)
+        try:
+            retried(lambda: most_starts(cluster) >= 2, "two more starts", 60)
+            equal(len(told(cluster, "--tunnel: perhaps not in")), 1)
+            lib_steady.flows_on(traffic, "without the agent of a node")
+        finally:
+            weir.succeed("install", "--set", "tunnel=")
+    with claim("without its ConfigMap an agent runs on; one that starts waits, its pod says for what"):
+        cluster.kubectl("delete", "configmap", "weir-config", *NAMESPACE)
+        try:
+            lib_steady.flows_on(traffic, "without settings")
+            equal(len(ready_agents(cluster)), len(cluster.nodes))
+            cluster.kubectl("delete", "pod", ready_agents(cluster)[0], *NAMESPACE)
+            retried(lambda: 'configmap "weir-config" not found' in cluster.kubectl(
+                "get", "events", *NAMESPACE), "the kubelet's Event", 60)
+            faults, _ = weir.test("--wait", "3s")
+            assert any("agent" in fault for fault in faults), faults
+            lib_steady.flows_on(traffic, "without settings and an agent")
+        finally:
+            weir.succeed("install")
+    with claim("a node that has cgroup version 1 only: a warning and an Event, Services are served"):
+        cluster.on("n0", "umount", "-l", "/sys/fs/cgroup/unified")
+        says = "Services are served without socket hooks: no cgroup v2 hierarchy is mounted"
+        try:
+            renew_agents(cluster)
+            retried(lambda: told(cluster, says), "an Event", 30)
+            assert says in weir.succeed("status"), "weir status does not tell"
+            lib_steady.flows_on(traffic, "without socket hooks")
+        finally:
+            cluster.on("n0", "mount", "-t", "cgroup2", "cgroup2", "/sys/fs/cgroup/unified")
+            renew_agents(cluster)
+        assert says not in weir.succeed("status"), "it is still told"
     with claim("a missing permission is named, and what runs goes on"):
         cluster.kubectl("delete", "clusterrolebinding", "weir-agent")
         cluster.kubectl("rollout", "restart", "daemonset/weir-agent", *NAMESPACE)
@@ -209,16 +243,35 @@ def bad_input(cluster, weir, traffic):
         equal(weir.test()[0], [])
 
 
-def events(cluster):
+def told(cluster, text):
+    """Events of nodes that have it."""
     return [event for event in cluster.get("event", None, "--namespace", "default")
-            if event["involvedObject"].get("kind") == "Node"]
+            if event["involvedObject"].get("kind") == "Node" and text in event["message"]]
+
+
+def agents(cluster):
+    return cluster.get("pod", None, *NAMESPACE, "-l", "app.kubernetes.io/name=weir-agent")
+
+
+def most_starts(cluster):
+    return max((one["restartCount"] for pod in agents(cluster)
+                for one in pod["status"].get("containerStatuses", [])), default=0)
+
+
+def ready_agents(cluster):
+    return [pod["metadata"]["name"] for pod in agents(cluster)
+            if all(one["ready"] for one in pod["status"].get("containerStatuses", [{"ready": False}]))]
+
+
+def renew_agents(cluster):
+    cluster.kubectl("rollout", "restart", "daemonset/weir-agent", *NAMESPACE)
+    cluster.rolled_out("daemonset/weir-agent", *NAMESPACE)
 
 
 def roll_out(cluster, traffic):
     with claim("agents are replaced in all nodes while traffic runs: nothing was lost in all of it"):
         for _ in range(2):
-            cluster.kubectl("rollout", "restart", "daemonset/weir-agent", *NAMESPACE)
-            cluster.rolled_out("daemonset/weir-agent", *NAMESPACE)
+            renew_agents(cluster)
             lib_steady.flows_on(traffic, "after the update")
         lib_steady.no_loss(traffic.end())
 

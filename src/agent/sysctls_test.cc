@@ -1,0 +1,42 @@
+#include "agent/sysctls.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace weir {
+namespace {
+
+using ::testing::HasSubstr;
+
+TEST(Sysctls, NamesHaveDotsOrSlashes) {
+  EXPECT_EQ(*parse_sysctl("net.core.somaxconn=8192"), (Sysctl{"net/core/somaxconn", "8192"}));
+  EXPECT_EQ(*parse_sysctl("net/ipv4/conf/eth0.7/rp_filter=2"),
+            (Sysctl{"net/ipv4/conf/eth0.7/rp_filter", "2"}));
+  EXPECT_EQ(*parse_sysctl("net.ipv4.tcp_rmem=1 2 3"), (Sysctl{"net/ipv4/tcp_rmem", "1 2 3"}));
+}
+
+TEST(Sysctls, OthersAreRefused) {
+  for (const char* text : {"net.core.somaxconn", "net.core.somaxconn=", ""}) {
+    const auto found = parse_sysctl(text);
+    ASSERT_FALSE(found) << text;
+    EXPECT_THAT(found.error().text(), HasSubstr("must be NAME=VALUE")) << text;
+  }
+  for (const char* text : {"=1", "kernel.panic=1", "net=1", "net.=1", "net/../kernel/panic=1",
+                           "net/ipv4/..=1", "net//ipv4=1", "net.a b=1", "/net/core=1"}) {
+    const auto found = parse_sysctl(text);
+    ASSERT_FALSE(found) << text;
+    EXPECT_THAT(found.error().text(), HasSubstr("is no name below net.")) << text;
+  }
+}
+
+TEST(Sysctls, WhatWeirNeedsIsItsOwn) {
+  for (const char* text : {"net.ipv4.ip_forward=0", "net.ipv6.conf.all.forwarding=0",
+                           "net/ipv4/conf/eth0.7/accept_local=0"}) {
+    const auto found = parse_sysctl(text);
+    ASSERT_FALSE(found) << text;
+    EXPECT_THAT(found.error().text(), HasSubstr("Weir sets")) << text;
+  }
+}
+
+}  // namespace
+}  // namespace weir
