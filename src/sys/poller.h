@@ -51,7 +51,8 @@ class Poller {
   std::unordered_map<int, std::shared_ptr<std::function<void(std::uint32_t)>>> watches_;
   std::map<Id, Timer> timers_;
   std::set<std::pair<Clock::time_point, Id>> order_;
-  Clock::time_point alarm_at_ = Clock::time_point::max();
+  Clock::time_point alarm_at_ = Clock::time_point::max();  // it rings not later than any is due
+  bool dispatching_ = false;                               // which sets the alarm at its end
   Id next_ = 1;
 };
 

@@ -50,6 +50,37 @@ TEST(Poller, ATimerMaySetTheNext) {
   EXPECT_EQ(runs, 3);
 }
 
+// The alarm is set once, at the end of a dispatch.
+TEST(Poller, ACallbacksEarlierTimerIsNotMissed) {
+  const auto poller = *Poller::open();
+  std::string ran;
+  poller->after(1h, [&] { ran += "late"; });
+  const auto soon = poller->after(1ms, [&] {
+    ran += "a";
+    poller->after(2ms, [&] { ran += "c"; });
+    poller->after(1ms, [&] { ran += "b"; });
+  });
+  while (ran.size() < 3) serve(*poller);
+  EXPECT_EQ(ran, "abc");
+  poller->cancel(soon);
+}
+
+TEST(Poller, TimersForAtOnceDoNotKeepDescriptorsWaiting) {
+  const auto poller = *Poller::open();
+  int ends[2];
+  ASSERT_EQ(pipe(ends), 0);
+  bool heard = false;
+  ASSERT_TRUE(poller->watch(ends[0], EPOLLIN, [&](std::uint32_t) { heard = true; }));
+  std::function<void()> again = [&] {
+    EXPECT_EQ(write(ends[1], "x", 1), 1);
+    if (!heard) poller->after(0ms, again);
+  };
+  poller->after(0ms, again);
+  for (int turn = 0; turn < 5 && !heard; ++turn) serve(*poller);
+  EXPECT_TRUE(heard);
+  for (const int end : ends) close(end);
+}
+
 TEST(Poller, ACallbackMayForgetItsOwnAndOtherDescriptors) {
   const auto poller = *Poller::open();
   int ends[4];
