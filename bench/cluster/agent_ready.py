@@ -81,8 +81,16 @@ def cpu_ms(pid):
     return (int(user) + int(system)) * 1000 / os.sysconf("SC_CLK_TCK")
 
 
+def is_idle():
+    """The API server has ended what it did for the last agent, and collects no garbage of it."""
+    before = cpu_seconds(["cp"])
+    time.sleep(0.5)
+    return cpu_seconds(["cp"]) - before < 0.05
+
+
 def restart(cluster, how):
     """Milliseconds until the next agent is ready, and whether it is as it should be."""
+    lib_net.wait_for(is_idle, "an idle control plane", 60)
     before = cluster.agent_process()
     if how == "anew":
         cluster.on(NODE, "rm", "-rf", "/sys/fs/bpf/weir")

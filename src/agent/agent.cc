@@ -2,9 +2,7 @@
 #include "agent/agent.h"
 
 #include <fmt/format.h>
-#include <linux/magic.h>
 #include <spdlog/spdlog.h>
-#include <sys/vfs.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -27,11 +25,9 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr auto kBatch = 5ms;       // objects that come together are realized together
 constexpr auto kEventPoll = 20ms;  // while flows are coming
-constexpr int kIdlePolls = 25;     // then the kernel is asked to wake us
+constexpr int kIdlePolls = 3;      // then the kernel is asked to wake us
 constexpr auto kDeadEvery = 10s;
-constexpr auto kXdpRetry = 200ms;
 constexpr auto kLookAtPrograms = 2ms;
 
 // A descriptor of our own for the loop: asio closes what it is given.
@@ -94,10 +90,7 @@ Result<void> Agent::check_machine() const {
   WEIR_TRY(check_cgroup());
   WEIR_TRY(make_dirs(options_.run_dir));
   WEIR_TRY(make_dirs(options_.state_dir));
-  struct statfs fs{};
-  const auto parent = options_.bpffs.substr(0, options_.bpffs.rfind('/'));
-  const bool here = statfs(options_.bpffs.c_str(), &fs) == 0 || statfs(parent.c_str(), &fs) == 0;
-  if (!here || fs.f_type != BPF_FS_MAGIC) {
+  if (!is_on_bpffs(options_.bpffs)) {
     return Error(
         Code::kInvalid,
         fmt::format("--bpffs {}: not on a BPF file system; mount one there: mount -t bpf bpf {}",
@@ -147,55 +140,6 @@ Result<void> Agent::open_dataplane() {
   return {};
 }
 
-// --- the node's own network
-// ------------------------------------------------------------------------
-
-Result<void> Agent::open_network() {
-  WEIR_ASSIGN(auto netlink, Netlink::open());
-  netlink_ = std::make_unique<Netlink>(std::move(netlink));
-  WEIR_ASSIGN(auto monitor, NetworkMonitor::open());
-  monitor_ = std::make_unique<NetworkMonitor>(std::move(monitor));
-  config_.name = options_.node;
-  config_.tunnel = options_.settings.tunnel != 0;
-  if (options_.settings.services != 0) config_.service_cidrs = options_.service_cidrs;
-  config_.non_masquerade_cidrs = options_.non_masquerade_cidrs;
-  WEIR_TRY(set_wanted_sysctls(options_.state_dir, options_.sysctls));
-  WEIR_ASSIGN(config_.netns_cookie, current_netns_cookie());
-  WEIR_TRY(choose_devices(*netlink_, options_.devices));
-  return {};
-}
-
-Result<void> Agent::refresh_uplinks() {
-  WEIR_ASSIGN(uplinks_, find_uplinks(*netlink_, options_.devices, options_.settings));
-  const auto has = [this](Family family) {
-    return std::ranges::any_of(own_ranges_, [=](const Cidr& c) { return c.family() == family; });
-  };
-  std::vector<std::string> links = {kLoopbackName};
-  for (const Uplink& device : uplinks_.devices) links.push_back(device.name);
-  WEIR_TRY(remember_own_sysctls(options_.state_dir, links));
-  WEIR_TRY(ensure_forwarding(has(Family::kIpv4), has(Family::kIpv6)));
-  config_.addresses = uplinks_.addresses;
-  kernel_routes_.reset();  // their source addresses may be others now
-  WEIR_TRY(plane_->set_devices(uplinks_.rows(), uplinks_.tunnel));
-  for (const Uplink& device : uplinks_.devices) {
-    WEIR_TRY(plane_->attach_device(device.name, device.ifindex));
-  }
-  if (uplinks_.tunnel != 0) WEIR_TRY(plane_->attach_device(kTunnelName, uplinks_.tunnel));
-  xdp_links_.refresh(*plane_, *netlink_, uplinks_.devices, options_.settings.has_xdp());
-  if (options_.settings.services != 0) WEIR_TRY(meet_services());
-  if (sandboxes_ != nullptr) sandboxes_->set_link_options(link_options());
-  return {};
-}
-
-// The host is a client of Services, too: by its links, and by loopback at its own addresses.
-Result<void> Agent::meet_services() {
-  WEIR_TRY(plane_->attach_loopback());
-  WEIR_TRY(accept_own_addresses(kLoopbackName));
-  for (const Uplink& device : uplinks_.devices) WEIR_TRY(accept_own_addresses(device.name));
-  if (uplinks_.tunnel != 0) WEIR_TRY(accept_own_addresses(kTunnelName));
-  return {};
-}
-
 void Agent::open_services() {
   if (options_.settings.services == 0) return;
   ServiceContext context;
@@ -223,54 +167,6 @@ void Agent::check_ports() {
       "ports {}-{} of translated connections overlap this host's own, net.ipv4.ip_local_port_range "
       "{}-{}: move one of them (--nat-port-min, --nat-port-max)",
       options_.settings.nat_port_min, options_.settings.nat_port_max, first, last));
-}
-
-void Agent::routes_changed_soon() {
-  if (std::exchange(routes_pending_, true)) return;
-  routes_timer_.expires_after(kBatch);
-  routes_timer_.async_wait([this](const auto& error) {
-    if (error) return;
-    routes_pending_ = false;
-    plane_->routes_changed();
-  });
-}
-
-// Of a link that could not, something has changed.
-void Agent::retry_xdp_soon() {
-  if (!xdp_links_.lacks_any() || std::exchange(xdp_pending_, true)) return;
-  xdp_timer_.expires_after(kXdpRetry);
-  xdp_timer_.async_wait([this](const auto& error) {
-    if (error) return;
-    xdp_pending_ = false;
-    xdp_links_.refresh(*plane_, *netlink_, uplinks_.devices, options_.settings.has_xdp());
-  });
-}
-
-void Agent::watch_network() {
-  network_ready_.async_wait(boost::asio::posix::stream_descriptor::wait_read,
-                            [this](const auto& error) {
-                              if (error) return;
-                              auto changes = monitor_->read();
-                              bool addresses = !changes || changes->lost;
-                              bool routes = false;
-                              if (changes) {
-                                for (const auto& one : changes->changes) {
-                                  addresses |= one.subject == NetworkMonitor::Subject::kAddress;
-                                  routes |= one.subject == NetworkMonitor::Subject::kRoute;
-                                  if (one.subject != NetworkMonitor::Subject::kLink) continue;
-                                  if (one.gone) sandboxes_->link_gone(one.index);
-                                  if (!one.gone) retry_xdp_soon();
-                                }
-                              }
-                              if (addresses) {
-                                if (auto done = refresh_uplinks(); !done)
-                                  spdlog::error("{}", done.error().text());
-                                realize_soon();
-                              } else if (routes) {
-                                routes_changed_soon();
-                              }
-                              watch_network();
-                            });
 }
 
 // --- pods
@@ -323,7 +219,10 @@ void Agent::attach_sockets() {
   const auto attached = !is_cgroup2(cgroup) && options_.settings.has_sockets()
                             ? Error(Code::kNotFound, "no cgroup v2 hierarchy is mounted")
                             : plane_->attach_sockets(cgroup);
-  if (attached) return;
+  if (attached) {
+    sockets_cgroup_ = cgroup;
+    return;
+  }
   plane_->detach_sockets();
   warnings_.push_back("Services are served without socket hooks: " + attached.error().text());
   spdlog::warn("{}", warnings_.back());
@@ -334,6 +233,7 @@ void Agent::collect_dead_soon() {
   dead_timer_.async_wait([this](const auto& error) {
     if (error) return;
     sandboxes_->sweep();
+    restore_programs();
     collect_dead_soon();
   });
 }

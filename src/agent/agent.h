@@ -121,6 +121,9 @@ class Agent final : public Sink, public EndpointSink, public api::Backend {
 
   void watch_source();
   void watch_network();
+  void take_network_changes();
+  void uplinks_changed_in(Clock::duration delay);
+  void restore_programs();
   void routes_changed_soon();
   void retry_xdp_soon();
   void watch_events();
@@ -176,14 +179,20 @@ class Agent final : public Sink, public EndpointSink, public api::Backend {
   boost::asio::steady_timer waiting_timer_{loop_};
   boost::asio::steady_timer routes_timer_{loop_};
   boost::asio::steady_timer xdp_timer_{loop_};
+  boost::asio::steady_timer uplinks_timer_{loop_};
   boost::asio::steady_timer events_timer_{loop_};
   boost::asio::steady_timer dead_timer_{loop_};
   bool realize_pending_ = false;
   bool gone_pending_ = false;
   bool routes_pending_ = false;
   bool xdp_pending_ = false;
+  bool uplinks_pending_ = false;
   std::vector<std::string> warnings_;  // of the start
   std::vector<std::string> realize_errors_;
+  std::string sockets_cgroup_;    // empty: no programs are on its sockets
+  std::string uplinks_problem_;   // the tables are of the last time that it went well
+  std::string programs_problem_;  // why some are not attached as they should
+  std::string programs_note_;     // of the last time that some had to be attached again
 };
 
 }  // namespace weir

@@ -132,6 +132,9 @@ api::Status Agent::status() {
     out.warnings.insert(out.warnings.end(), more.begin(), more.end());
   }
   out.warnings.insert(out.warnings.end(), realize_errors_.begin(), realize_errors_.end());
+  for (const auto* text : {&uplinks_problem_, &programs_problem_, &programs_note_}) {
+    if (!text->empty()) out.warnings.push_back(*text);
+  }
   return out;
 }
 

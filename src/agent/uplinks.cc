@@ -64,6 +64,11 @@ Result<std::vector<Uplink>> choose_devices(Netlink& netlink,
   return chosen;
 }
 
+bool Uplinks::has(std::uint32_t ifindex) const {
+  return (tunnel != 0 && ifindex == tunnel) ||
+         std::ranges::any_of(devices, [=](const Uplink& one) { return one.ifindex == ifindex; });
+}
+
 std::map<std::uint32_t, weir_device> Uplinks::rows() const {
   std::map<std::uint32_t, weir_device> out;
   for (const Uplink& device : devices) {

@@ -31,6 +31,8 @@ struct Uplinks {
   std::uint32_t pod_mtu = 1500;    // what fits into every way out
   std::vector<Address> addresses;  // all of this host's
 
+  // Is this link one of them, or the tunnel?
+  bool has(std::uint32_t ifindex) const;
   // Rows of weir_device.
   std::map<std::uint32_t, weir_device> rows() const;
   // The address that this node's tunnel ends at, or its first.

@@ -24,7 +24,8 @@ Result<void> check_peer(Netlink& netlink, const std::string& ifname) {
 
 Result<void> attach(Dataplane& plane, Netlink& netlink, const Uplink& device) {
   WEIR_TRY(check_peer(netlink, device.name));
-  return plane.attach_xdp(device.name, device.ifindex);
+  WEIR_TRY(plane.attach_xdp(device.name, device.ifindex));
+  return {};
 }
 
 }  // namespace

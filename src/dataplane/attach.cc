@@ -67,25 +67,40 @@ std::string Attacher::pin_path(const std::string& ifname, Direction direction) c
                      swap_dots(ifname, '.', ':'));
 }
 
-Result<void> Attacher::attach(const std::string& ifname, std::uint32_t ifindex, Direction direction,
+void Attacher::follow_rename(const std::string& ifname, std::uint32_t ifindex) {
+  for (const Direction direction : kDirections) {
+    const std::string path = pin_path(ifname, direction);
+    if (links_.find(path) != nullptr) continue;
+    for (const std::string& name : attached()) {
+      const std::string other = pin_path(name, direction);
+      const Fd* link = links_.find(other);
+      const auto info = link != nullptr ? link_info(link->get()) : LinkInfo{};
+      if (info && info->ifindex == ifindex) links_.rename(other, path);
+    }
+  }
+}
+
+Result<bool> Attacher::attach(const std::string& ifname, std::uint32_t ifindex, Direction direction,
                               int program) {
   const std::string path = pin_path(ifname, direction);
-  if (auto pinned = open_pin(path)) {
-    WEIR_ASSIGN(const LinkInfo info, link_info(pinned->get()));
+  if (const Fd* link = links_.find(path)) {
+    WEIR_ASSIGN(const LinkInfo info, link_info(link->get()));
     if (info.ifindex == ifindex) {
       WEIR_ASSIGN(const std::uint32_t id, program_id(program));
-      if (info.program == id) return {};
-      if (bpf_link_update(pinned->get(), program, nullptr) == 0) return {};
-      return errno_error(errno, "replace the program on " + ifname);
+      if (info.program != id && bpf_link_update(link->get(), program, nullptr) != 0) {
+        return errno_error(errno, "replace the program on " + ifname);
+      }
+      WEIR_TRY(links_.pin_again(path));
+      return false;
     }
-    unlink(path.c_str());  // of an earlier link of that name
+    links_.forget(path);  // of an earlier link of that name, or detached by somebody else
   }
   LIBBPF_OPTS(bpf_link_create_opts, options, .flags = place_of(direction).flags);
   const ExpeditedRcu expedited;  // each change of a TCX chain waits for a grace period
-  const Fd link(
-      bpf_link_create(program, static_cast<int>(ifindex), place_of(direction).type, &options));
+  Fd link(bpf_link_create(program, static_cast<int>(ifindex), place_of(direction).type, &options));
   if (!link) return refused(direction, ifname, errno);
-  return pin(link.get(), path);
+  WEIR_TRY(links_.add(path, std::move(link)));
+  return true;
 }
 
 void Attacher::detach(const std::string& ifname) {
@@ -95,14 +110,12 @@ void Attacher::detach(const std::string& ifname) {
 
 void Attacher::detach(const std::string& ifname, Direction direction) {
   const std::string path = pin_path(ifname, direction);
-  if (auto pinned = open_pin(path)) bpf_link_detach(pinned->get());
-  unlink(path.c_str());
+  if (const Fd* link = links_.find(path)) bpf_link_detach(link->get());
+  links_.forget(path);
 }
 
 void Attacher::forget(const std::string& ifname) {
-  for (const Direction direction : kDirections) {
-    unlink(pin_path(ifname, direction).c_str());
-  }
+  for (const Direction direction : kDirections) links_.forget(pin_path(ifname, direction));
 }
 
 std::vector<std::string> Attacher::attached() const {

@@ -15,15 +15,18 @@ inline constexpr Direction kDirections[] = {Direction::kIngress, Direction::kEgr
                                             Direction::kXdp};
 
 // Programs on links of the network, by pinned TCX and XDP links: they outlive the agent. TCX runs
-// them in order of attachment beside those of others; XDP takes one.
+// them in order of attachment beside those of others; XDP takes one. Descriptors are held, too:
+// without its BPF file system the agent goes on for as long as it lives.
 class Attacher {
  public:
   explicit Attacher(PinPaths paths) : paths_(std::move(paths)) {}
 
-  // Makes `program` run there. What is attached already is adopted; another program of ours is
-  // replaced without a gap.
-  Result<void> attach(const std::string& ifname, std::uint32_t ifindex, Direction direction,
+  // Makes `program` run there. What is attached already is adopted, also when the link had another
+  // name; another program of ours is replaced without a gap. Whether nothing was attached before.
+  Result<bool> attach(const std::string& ifname, std::uint32_t ifindex, Direction direction,
                       int program);
+  // What is attached to the link under a name that it had before is known by this one.
+  void follow_rename(const std::string& ifname, std::uint32_t ifindex);
   // All directions; nothing there is fine.
   void detach(const std::string& ifname);
   void detach(const std::string& ifname, Direction direction);
@@ -36,6 +39,7 @@ class Attacher {
   std::string pin_path(const std::string& ifname, Direction direction) const;
 
   PinPaths paths_;
+  PinnedLinks links_{paths_};
 };
 
 }  // namespace weir

@@ -41,42 +41,48 @@ std::string CgroupAttacher::pin_path(const char* program) const {
   return paths_.links() + "/" + program;
 }
 
-Result<void> CgroupAttacher::attach_one(int cgroup, std::uint64_t cgroup_id,
+Result<bool> CgroupAttacher::attach_one(int cgroup, std::uint64_t cgroup_id,
                                         const SocketProgram& what, int program) {
   const std::string path = pin_path(what.name);
-  if (auto pinned = open_pin(path)) {
+  if (const Fd* link = links_.find(path)) {
     bpf_link_info info{};
     __u32 size = sizeof info;
-    if (bpf_link_get_info_by_fd(pinned->get(), &info, &size) != 0) {
+    if (bpf_link_get_info_by_fd(link->get(), &info, &size) != 0) {
       return errno_error(errno, "link info");
     }
     if (info.cgroup.cgroup_id == cgroup_id) {
       WEIR_ASSIGN(const std::uint32_t id, program_id(program));
-      if (info.prog_id == id || bpf_link_update(pinned->get(), program, nullptr) == 0) return {};
-      return errno_error(errno, fmt::format("replace {}", what.name));
+      if (info.prog_id != id && bpf_link_update(link->get(), program, nullptr) != 0) {
+        return errno_error(errno, fmt::format("replace {}", what.name));
+      }
+      WEIR_TRY(links_.pin_again(path));
+      return false;
     }
-    unlink(path.c_str());  // of another cgroup, or of one that is gone
+    links_.forget(path);  // of another cgroup, or of one that is gone
   }
-  const Fd link(bpf_link_create(program, cgroup, static_cast<bpf_attach_type>(what.type), nullptr));
+  Fd link(bpf_link_create(program, cgroup, static_cast<bpf_attach_type>(what.type), nullptr));
   if (!link) return errno_error(errno, fmt::format("attach {}", what.name));
-  return pin(link.get(), path);
+  WEIR_TRY(links_.add(path, std::move(link)));
+  return true;
 }
 
-Result<void> CgroupAttacher::attach(const std::string& cgroup, const Programs& programs) {
+Result<bool> CgroupAttacher::attach(const std::string& cgroup, const Programs& programs) {
   WEIR_ASSIGN(const OpenCgroup opened, open_cgroup(cgroup));
+  bool any = false;
   for (std::size_t i = 0; i < kSocketPrograms.size(); ++i) {
     auto done =
         attach_one(opened.fd.get(), opened.id, kSocketPrograms[i], programs.sockets[i].get());
     if (!done) return done.error().within("cgroup " + cgroup);
+    any = any || *done;
   }
-  return {};
+  return any;
 }
 
 void CgroupAttacher::detach() {
   for (const SocketProgram& program : kSocketPrograms | std::views::reverse) {
     const std::string path = pin_path(program.name);
-    if (auto pinned = open_pin(path)) bpf_link_detach(pinned->get());
-    unlink(path.c_str());
+    if (const Fd* link = links_.find(path)) bpf_link_detach(link->get());
+    links_.forget(path);
   }
 }
 

@@ -119,10 +119,10 @@ Result<void> Dataplane::mark_gone(const std::vector<Address>& gone) {
   return {};
 }
 
-Result<void> Dataplane::attach_sockets(const std::string& cgroup) {
+Result<bool> Dataplane::attach_sockets(const std::string& cgroup) {
   if (settings_.has_sockets()) return cgroup_attacher_.attach(cgroup, programs_);
   cgroup_attacher_.detach();
-  return {};
+  return false;
 }
 
 ServiceTables::Applied Dataplane::publish(ServiceTables::Applied applied) {
@@ -164,17 +164,27 @@ Result<void> Dataplane::set_devices(const std::map<std::uint32_t, weir_device>& 
   return {};
 }
 
-Result<void> Dataplane::attach_pod(const std::string& ifname, std::uint32_t ifindex) {
-  WEIR_TRY(attacher_.attach(ifname, ifindex, Direction::kIngress, programs_.from_pod.get()));
-  return attacher_.attach(ifname, ifindex, Direction::kEgress, programs_.to_pod.get());
+bool Dataplane::has_pins() const {
+  return access(paths_.programs(programs_.build).c_str(), F_OK) == 0;
 }
 
-Result<void> Dataplane::attach_device(const std::string& ifname, std::uint32_t ifindex) {
-  WEIR_TRY(attacher_.attach(ifname, ifindex, Direction::kIngress, programs_.from_net.get()));
-  return attacher_.attach(ifname, ifindex, Direction::kEgress, programs_.to_net.get());
+Result<bool> Dataplane::attach_both(const std::string& ifname, std::uint32_t ifindex,
+                                    const Fd& ingress, const Fd& egress) {
+  WEIR_ASSIGN(const bool in, attacher_.attach(ifname, ifindex, Direction::kIngress, ingress.get()));
+  WEIR_ASSIGN(const bool out, attacher_.attach(ifname, ifindex, Direction::kEgress, egress.get()));
+  return in || out;
 }
 
-Result<void> Dataplane::attach_loopback() {
+Result<bool> Dataplane::attach_pod(const std::string& ifname, std::uint32_t ifindex) {
+  return attach_both(ifname, ifindex, programs_.from_pod, programs_.to_pod);
+}
+
+Result<bool> Dataplane::attach_device(const std::string& ifname, std::uint32_t ifindex) {
+  attacher_.follow_rename(ifname, ifindex);
+  return attach_both(ifname, ifindex, programs_.from_net, programs_.to_net);
+}
+
+Result<bool> Dataplane::attach_loopback() {
   constexpr std::uint32_t kIndex = 1;
   return attacher_.attach("lo", kIndex, Direction::kEgress, programs_.to_net.get());
 }

@@ -90,24 +90,27 @@ class Dataplane {
   // The kernel's routes or neighbours changed: cached ways out are asked for again.
   void routes_changed() { state_.bump_epoch(); }
 
-  Result<void> attach_pod(const std::string& ifname, std::uint32_t ifindex);
-  Result<void> attach_device(const std::string& ifname, std::uint32_t ifindex);
+  // Each says whether any of its programs was not attached before.
+  Result<bool> attach_pod(const std::string& ifname, std::uint32_t ifindex);
+  Result<bool> attach_device(const std::string& ifname, std::uint32_t ifindex);
   // With Settings::has_xdp() only. kKernel: the link's driver has none; kExists: others have it.
-  Result<void> attach_xdp(const std::string& ifname, std::uint32_t ifindex) {
+  Result<bool> attach_xdp(const std::string& ifname, std::uint32_t ifindex) {
     return attacher_.attach(ifname, ifindex, Direction::kXdp, programs_.xdp.get());
   }
   void detach_xdp(const std::string& ifname) { attacher_.detach(ifname, Direction::kXdp); }
   // What this host sends to itself: to_net on the loopback link.
-  Result<void> attach_loopback();
+  Result<bool> attach_loopback();
   // Processes of the cgroup get backends at connect() already; with Settings::has_sockets() off,
   // what an earlier run attached is taken away.
-  Result<void> attach_sockets(const std::string& cgroup);
+  Result<bool> attach_sockets(const std::string& cgroup);
   void detach_sockets() { cgroup_attacher_.detach(); }
   // Of a link that is no longer ours.
   void detach(const std::string& ifname) { attacher_.detach(ifname); }
   // Of a link that is gone.
   void forget(const std::string& ifname) { attacher_.forget(ifname); }
   std::vector<std::string> attached() const { return attacher_.attached(); }
+  // Another agent finds these programs and tables.
+  bool has_pins() const;
   // After everything has been attached: programs of earlier builds are let go.
   void forget_other_builds() { weir::forget_other_builds(paths_, programs_.build); }
 
@@ -147,6 +150,8 @@ class Dataplane {
   using NetnsTable = Table<std::uint64_t, weir_netns>;
 
   Result<void> apply_netns(const Entries& entries);
+  Result<bool> attach_both(const std::string& ifname, std::uint32_t ifindex, const Fd& ingress,
+                           const Fd& egress);
 
   ServiceTables::Applied publish(ServiceTables::Applied applied);
   Dataplane(PinPaths paths, Settings settings, Programs programs, Maps maps, StateMapping state);

@@ -216,9 +216,8 @@ Result<void> open_programs(const PinPaths& paths, const Settings& settings, Prog
   for (std::size_t i = 0; i < fds.size(); ++i) {
     WEIR_ASSIGN(*fds[i], open_pin(dir + "/" + kPrograms[i]));
   }
-  for (const char* table : kStageTables) {
-    WEIR_ASSIGN(const Fd fd, open_pin(dir + "/" + table));
-  }
+  WEIR_ASSIGN(out.stages_in, open_pin(dir + "/" + kStageTables[0]));
+  WEIR_ASSIGN(out.stages_out, open_pin(dir + "/" + kStageTables[1]));
   if (settings.has_xdp()) {
     WEIR_ASSIGN(out.xdp, open_pin(dir + "/" + kXdp));
   }

@@ -26,6 +26,8 @@ struct Programs {
   std::string build;     // of object and settings: 16 hex digits
   bool adopted = false;  // were pinned already; nothing was loaded
   Fd from_pod, to_pod, from_net, to_net, sweep;
+  // The kernel empties them when nobody holds or pins them any more.
+  Fd stages_in, stages_out;
   // None while Settings::has_sockets() is off:
   std::array<Fd, kSocketProgramCount> sockets;
   Fd sock_find, sock_end;

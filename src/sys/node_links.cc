@@ -70,6 +70,8 @@ Result<std::uint32_t> ensure_vxlan(Netlink& netlink, const VxlanConfig& config) 
     link = find_link(netlink, config.name);
     if (!link) return link.error();
   }
+  const bool has_shape = link->up && link->mtu == config.mtu && link->address == config.address;
+  if (has_shape) return link->index;  // to set it again would be told as a change
   Batch shape;
   shape_vxlan(shape, link->index, config, link->address != config.address);
   WEIR_TRY(netlink.run(shape));
