@@ -44,18 +44,22 @@ static __always_inline enum weir_drop host_port_claim(struct packet* pkt) {
   return ct_insert_drop(bpf_map_update_elem(&weir_ct, &pkt->key, &pkt->fresh, BPF_NOEXIST));
 }
 
+/* A pod's packet that the stack routed, say in fragments: it would leave with the pod's address. */
+static __always_inline bool is_of_pod(struct packet* pkt) {
+  return route_lookup(&pkt->src, &pkt->from.route) && pkt->from.route.kind == WEIR_ROUTE_LOCAL_PODS;
+}
+
 static __always_inline int host_to_nic(struct __sk_buff* skb, struct packet* pkt) {
-  if (cfg.masquerade && (pkt->flags & PACKET_L4) && port_is_translated(pkt)) {
+  if (!cfg.masquerade) return forward(skb, pkt, WEIR_OUT_DIRECT, TCX_NEXT);
+  if (is_of_pod(pkt)) {
+    if (!route_lookup(&pkt->dst, &pkt->to.route) ||
+        is_masqueraded(pkt->to.route.kind, pkt->to.route.flags))
+      return drop(skb, pkt, WEIR_DROP_NOT_TRANSLATABLE);
+  } else if ((pkt->flags & PACKET_L4) && port_is_translated(pkt)) {
     const bool nowhere = cfg.services && is_to_services(pkt);
     const enum weir_drop bad = nowhere ? WEIR_DROP_SERVICE_UNKNOWN : host_port_claim(pkt);
     if (bad) return drop(skb, pkt, bad);
   }
-  /* A pod's packet that the stack routed, say in fragments, would leave with the pod's address. */
-  if (cfg.masquerade && route_lookup(&pkt->src, &pkt->from.route) &&
-      pkt->from.route.kind == WEIR_ROUTE_LOCAL_PODS &&
-      (!route_lookup(&pkt->dst, &pkt->to.route) ||
-       is_masqueraded(pkt->to.route.kind, pkt->to.route.flags)))
-    return drop(skb, pkt, WEIR_DROP_NOT_TRANSLATABLE);
   return forward(skb, pkt, WEIR_OUT_DIRECT, TCX_NEXT);
 }
 

@@ -128,6 +128,21 @@ TEST_P(Host, APodsPacketThatTheStackRoutedDoesNotLeaveAsItIs) {
             WEIR_DROP_NOT_TRANSLATABLE);
 }
 
+// What from_pod leaves to the stack, say because it is too large, may come here; as a connection of
+// the host's it would stand in the way of the pod's own.
+TEST_P(Host, APodsPacketThatTheStackRoutedClaimsNothing) {
+  for (const Address& dst : {cast().outside, cast().behind_narrow_link}) {
+    const Packet packet = eth() / ip(cast().pod_a, dst) / udp(62000, 53);
+    const auto reason = bed().to_nic(packet).reason();
+    EXPECT_EQ(reason,
+              dst == cast().outside ? std::optional(WEIR_DROP_NOT_TRANSLATABLE) : std::nullopt);
+    EXPECT_EQ(bed().connections(), 0u);
+    EXPECT_EQ(bed().from_pod(kLinkA, packet).verdict, kRedirect);
+    bed().sweep({});
+    bed().sweep({});
+  }
+}
+
 WEIR_BOTH_FAMILIES(Host);
 
 }  // namespace
