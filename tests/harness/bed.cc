@@ -176,6 +176,15 @@ Bed::~Bed() {
 
 void Bed::apply() { need(plane_->apply(entries_), "apply"); }
 
+int Bed::enter(const Arrival& arrival) const {
+  if (!arrival.outer_source) return program(arrival.hook);
+  const std::uint32_t zero = 0;
+  const weir_addr source = to_abi(*arrival.outer_source);
+  bpf_map_update_elem(inject_source_.get(), &zero, &source, BPF_ANY);
+  bpf_map_update_elem(inject_vni_.get(), &zero, &arrival.vni, BPF_ANY);
+  return inject_.get();
+}
+
 Outcome Bed::run(const Arrival& arrival, const Bytes& frame) {
   drain();
   Outcome outcome;
@@ -189,14 +198,7 @@ Outcome Bed::run(const Arrival& arrival, const Bytes& frame) {
               .data_size_in = static_cast<__u32>(frame.size()),
               .data_size_out = static_cast<__u32>(outcome.frame.size()), .ctx_in = &in,
               .ctx_out = &out, .ctx_size_in = sizeof in, .ctx_size_out = sizeof out, .repeat = 1);
-  int fd = program(arrival.hook);
-  if (arrival.outer_source) {
-    const std::uint32_t zero = 0;
-    const weir_addr source = to_abi(*arrival.outer_source);
-    bpf_map_update_elem(inject_source_.get(), &zero, &source, BPF_ANY);
-    bpf_map_update_elem(inject_vni_.get(), &zero, &arrival.vni, BPF_ANY);
-    fd = inject_.get();
-  }
+  const int fd = enter(arrival);
   if (const int err = bpf_prog_test_run_opts(fd, &options); err != 0) {
     ADD_FAILURE() << "test run of " << frame.size() << " bytes: " << std::strerror(-err);
     return outcome;
@@ -208,17 +210,34 @@ Outcome Bed::run(const Arrival& arrival, const Bytes& frame) {
   return outcome;
 }
 
-int Bed::run_fast(int program, std::uint32_t ifindex, const Bytes& in, Bytes& out) const {
-  __sk_buff ctx{};
-  ctx.ifindex = ifindex;
+namespace {
+
+int run_bare(int program, __sk_buff& context, const Bytes& in, Bytes& out) {
   out.resize(in.size() + 128);  // an answer may be longer
   LIBBPF_OPTS(bpf_test_run_opts, options, .data_in = in.data(), .data_out = out.data(),
               .data_size_in = static_cast<__u32>(in.size()),
-              .data_size_out = static_cast<__u32>(out.size()), .ctx_in = &ctx,
-              .ctx_size_in = sizeof ctx, .repeat = 1);
+              .data_size_out = static_cast<__u32>(out.size()), .ctx_in = &context,
+              .ctx_size_in = sizeof context, .repeat = 1);
   if (const int err = bpf_prog_test_run_opts(program, &options); err != 0) return err - 1000;
   out.resize(options.data_size_out);
   return static_cast<int>(options.retval);
+}
+
+}  // namespace
+
+int Bed::run_fast(const Arrival& arrival, const Bytes& in, Bytes& out) const {
+  __sk_buff context{};
+  context.ifindex = arrival.ifindex;
+  context.mark = arrival.mark;
+  context.gso_size = arrival.gso_size;
+  context.gso_segs = arrival.gso_segs;
+  return run_bare(enter(arrival), context, in, out);
+}
+
+int Bed::run_fast(int program, std::uint32_t ifindex, const Bytes& in, Bytes& out) const {
+  __sk_buff context{};
+  context.ifindex = ifindex;
+  return run_bare(program, context, in, out);
 }
 
 int Bed::pinned_map(const std::string& name) const {

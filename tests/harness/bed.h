@@ -110,7 +110,8 @@ class Bed {
     return run({.hook = WEIR_HOOK_TO_NET, .ifindex = kTunnel}, packet);
   }
 
-  // Only the verdict; no events are read.
+  // Only the verdict; no events are read. Below -900: the kernel refuses the run.
+  int run_fast(const Arrival& arrival, const Bytes& in, Bytes& out) const;
   int run_fast(int program, std::uint32_t ifindex, const Bytes& in, Bytes& out) const;
   int program(weir_hook hook) const { return programs_.at(hook).get(); }
   int pinned_map(const std::string& name) const;     // borrowed fd
@@ -133,6 +134,8 @@ class Bed {
   void pod(const Address& address, std::uint32_t handle, std::uint32_t ifindex, const Mac& mac);
   void fill_entries();
   void open_programs();
+  // The program for this arrival; what is in front of it, if anything, is set up.
+  int enter(const Arrival& arrival) const;
 
   Settings settings_;
   std::string dir_;

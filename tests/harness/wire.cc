@@ -97,8 +97,9 @@ bool read_v6(Wire& wire, View packet, bool judge) {
     if (packet.size() < at + 8) return false;
     const int header = next;
     next = packet[at];
+    ++wire.extensions;
     if (header == 44) {
-      wire.fragment = true;
+      wire.fragment = wire.fragment || (get16(packet, at + 2) & 0xfff9) != 0;
       wire.later_fragment = (get16(packet, at + 2) & 0xfff8) != 0;
     }
     at += header == 44   ? 8U

@@ -22,6 +22,7 @@ struct Wire {
   int ttl = 0;
   int proto = -1;         // of the transport
   std::size_t l4_at = 0;  // from the Ethernet header on
+  int extensions = 0;     // IPv6 headers before it
   bool fragment = false;
   bool later_fragment = false;
   std::optional<std::uint16_t> src_port, dst_port;

@@ -128,10 +128,11 @@ TEST_P(IcmpError, AboutALaterFragmentIsUnrelated) {
     const Payload quoted{Bytes(parts[i].begin() + 14, parts[i].end())};
     const Outcome out = bed().from_pod(
         kLinkB, eth() / ip(cast().pod_b, cast().pod_a) / port_unreachable(family()) / quoted);
-    if (i == 0)
+    if (i == 0) {
       EXPECT_EQ(out.verdict, kRedirect) << "the first one has ports";
-    else
+    } else {
       EXPECT_EQ(out.reason(), WEIR_DROP_ICMP_UNRELATED);
+    }
   }
 }
 
