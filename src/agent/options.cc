@@ -8,6 +8,7 @@
 #include <iostream>
 
 #include "agent/config_folder.h"
+#include "base/version.h"
 #include "k8s/api_access.h"
 
 namespace weir {
@@ -145,7 +146,8 @@ void add_options(CLI::App& app, AgentOptions& options) {
 
 // What a folder may hold: all but where it is itself, and whose agent this is.
 std::vector<std::string> setting_names(const CLI::App& app) {
-  constexpr std::string_view kNever[] = {"help", "config", "node", "remove", "cni-bin-dir", "idle"};
+  constexpr std::string_view kNever[] = {"help",   "version",     "config", "node",
+                                         "remove", "cni-bin-dir", "idle"};
   std::vector<std::string> out;
   for (const CLI::Option* option : app.get_options()) {
     for (const std::string& name : option->get_lnames()) {
@@ -193,6 +195,7 @@ AgentOptions parse_agent_options(int argc, char** argv, const OnRefused& refused
       "the\n"
       "cluster's objects, tells what flows.",
       "weir-agent"};
+  app.set_version_flag("--version", fmt::format("weir-agent {}", kVersion));
   app.add_option("--config", folder,
                  "folder with a file for each setting, named as its flag; flags given here win");
   add_options(app, options);

@@ -7,6 +7,8 @@
 #include <deque>
 #include <sstream>
 
+#include "base/version.h"
+
 namespace weir::cli {
 namespace {
 
@@ -138,6 +140,7 @@ struct Program::Parts {
 Program::Program(bool plugin) : parts_(std::make_unique<Parts>(plugin)) {
   CLI::App& app = parts_->app;
   app.require_subcommand(0, 1);
+  app.set_version_flag("--version", fmt::format("weir {}", kVersion), "Print the version and exit");
   app.get_formatter()->column_width(34);
   app.footer(fmt::format("'{} VERB --help' tells more, with examples.", parts_->name));
 }
@@ -160,6 +163,9 @@ int Program::run(int argc, const char* const* argv) {
     app.parse(argc, argv);
   } catch (const CLI::CallForHelp&) {
     fmt::print("{}", chosen().help(&chosen() == &app ? "" : parts_->name));
+    return kOk;
+  } catch (const CLI::CallForVersion& version) {
+    fmt::print("{}\n", version.what());
     return kOk;
   } catch (const CLI::ExtrasError&) {
     const auto words = chosen().remaining(true);
