@@ -1,7 +1,7 @@
 """./test [KIND [PATTERN]]: runs the tests of all kinds, or of one; PATTERN is a regular expression
-that the test's name must contain. KIND: lint, unit, compile, packet, net, cluster, fuzz; and two that
-only run when they are named, for they take a quarter of an hour and more: tidy (clang-tidy) and
-conformance (upstream's tests of a cluster).
+that the test's name must contain. KIND: lint, unit, compile, packet, net, cluster, fuzz; and three that
+only run when they are named, for they take ten minutes and more: tidy (clang-tidy), soak (a busy
+day of a node) and conformance (upstream's tests of a cluster).
 
 The last line is `N passed, N failed, N skipped`; the exit status is 0 when none failed."""
 
@@ -22,9 +22,10 @@ from result import FAILED, SKIPPED, Result, Tally, show
 ROOT = Path(__file__).resolve().parent.parent.parent
 CLUSTER = ROOT / "tests" / "cluster"
 KINDS = ("lint", "unit", "compile", "packet", "net", "cluster", "fuzz")
-NAMED_KINDS = (*KINDS, "tidy", "conformance")
+NAMED_KINDS = (*KINDS, "tidy", "soak", "conformance")
 GOOGLE_TESTS = ("unit", "compile", "packet", "net", "fuzz")
-CLUSTER_SECONDS = 1200  # for one program
+PROGRAMS = ("net", "cluster", "soak")
+LONG_SECONDS = 1200  # for one program
 SHORT_CLUSTER = "pods_test|restart_test"  # what ./test alone runs of them, in less than six minutes
 # kind -> preset and targets that must be built for it
 BUILDS = {
@@ -36,6 +37,7 @@ BUILDS = {
     "net": ("release", ["programs", "tests_net"]),
     "cluster": ("release", ["programs"]),
     "conformance": ("release", ["programs"]),
+    "soak": ("release", ["programs"]),
     "fuzz": ("fuzz", ["tests_fuzz"]),
 }
 
@@ -48,6 +50,8 @@ def main():
     kinds = arguments[:1] or kinds_here()
     pattern = arguments[1] if len(arguments) == 2 else ""
     patterns = dict.fromkeys(kinds, pattern) if arguments else {"cluster": SHORT_CLUSTER}
+    if arguments:
+        os.environ.setdefault("WEIR_FUZZ_SECONDS", "60")  # ./test alone has less time
     processes.become_subreaper()
     before = leaks.picture()
     tally = Tally()
@@ -131,7 +135,7 @@ def tests_of(kind, pattern):
         yield from ctest.run(kind, pattern, ROOT / "build" / BUILDS[kind][0], jobs)
     logs = ROOT / "build" / "logs"
     logs.mkdir(parents=True, exist_ok=True)
-    seconds = scripts.SCRIPT_SECONDS if kind == "net" else CLUSTER_SECONDS
+    seconds = scripts.SCRIPT_SECONDS if kind == "net" else LONG_SECONDS
     commands = {name: command for name, command in programs(kind).items()
                 if re.search(pattern, name)}
     yield from scripts.run_commands(commands, ROOT, logs, seconds)
@@ -142,7 +146,7 @@ def programs(kind):
     if kind == "conformance":
         return {f"conformance/{families}": [CLUSTER / "conformance", "run", "conformance", families]
                 for families in ("ipv4", "ipv6", "dual")}
-    paths = (ROOT / "tests" / kind).glob("*_test.*") if kind in ("net", "cluster") else ()
+    paths = (ROOT / "tests" / kind).glob("*_test.*") if kind in PROGRAMS else ()
     return {str(path.relative_to(ROOT)): [path] for path in sorted(paths)
             if path.suffix in (".sh", ".py") and os.access(path, os.X_OK)}
 
