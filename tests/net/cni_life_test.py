@@ -14,6 +14,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "cni"))
 import bed
 
 LATER, UNAVAILABLE = 11, 50
+THRONG = 200
 
 
 def addresses(result):
@@ -194,6 +195,34 @@ def crowd(node):
         node.expect_clean(pods[0])
 
 
+def throng():
+    """As many at once as a node can be asked for when it has booted, and twice that."""
+    node = bed.Node("agent", ranges=["10.244.8.0/22", "fd00:8::/64"]).start()
+    pods = [bed.Netns() for _ in range(THRONG)]
+    results = {}
+
+    def at_once(work):
+        threads = [threading.Thread(target=work, args=(number,)) for number in range(THRONG)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+    def add(number):
+        results[number] = node.add(f"many{number}", pods[number])
+
+    with bed.claim(f"{THRONG} ADDs at once: each pod has addresses of its own"):
+        at_once(add)
+        bed.equal(len(results), THRONG)
+        addresses = {ip["address"] for result in results.values() for ip in result["ips"]}
+        bed.equal(len(addresses), 2 * THRONG)
+        bed.equal(len(node.endpoints()), 2 * THRONG)
+    with bed.claim(f"{THRONG} DELs at once leave nothing"):
+        at_once(lambda number: node.delete(f"many{number}", pods[number]))
+        node.expect_clean(pods[0])
+    node.stop()
+
+
 def failing_steps():
     """With the packet path faked, so that its steps can fail."""
     node, pod = bed.Node("cni_node").start(), bed.Netns()
@@ -252,6 +281,7 @@ def main():
         for part in (restart, broken_state, away, vanish, collect, chain, crowd):
             part(node)
         node.stop()
+    throng()
     failing_steps()
     exhausted()
     bed.finish()
