@@ -1,7 +1,7 @@
 #!/usr/bin/env -S python3 -B
-"""What others do to a node that Weir serves: they take its programs off links, unmount its BPF file system,
-delete its links and routes, change MTU, MAC and addresses, rename the uplink; the agent is stopped and
-killed again and again. It repairs, or says what it cannot (docs/faults.md)."""
+"""What others do to a node that Weir serves: they take its programs off links, unmount its BPF file
+system, delete its links and routes, change MTU, MAC and addresses, rename the uplink; the agent is
+stopped and killed again and again. It repairs, or says what it cannot (docs/faults.md)."""
 
 import os
 import signal
