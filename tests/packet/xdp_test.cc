@@ -189,6 +189,31 @@ TEST_P(Xdp, UdpAsWell) {
                                           udp(kNodePort, 5000)));
 }
 
+// Which the outer checksum of IPv6 would need.
+TEST_P(Xdp, UdpWithoutChecksumStaysWithoutOrIsLeft) {
+  node_port({{cast().pod_r, 53}}, 17);
+  const Udp question{5000, kNodePort, false};
+  const Outcome request = bed().from_nic(from_client(question));
+  const std::uint16_t port = Wire::parse(request.frame)->src_port.value();
+  answer(Udp{53, port, false});
+  const Sent there = run_twice(from_client(question).bytes());
+  if (cast().v4()) {
+    const Packet inner =
+        eth(kMacTunnel, kMacLink) / ip(cast().node, cast().pod_r).ttl(63) / Udp{port, 53, false};
+    EXPECT_EQ(there.verdict, XDP_TX);
+    EXPECT_TRUE(same_packet(there.frame, wrapped(inner, cast().node, cast().node_r, kMacNodeR,
+                                                 kMacUplink, there.frame)));
+  } else {
+    EXPECT_EQ(there.verdict, XDP_PASS);
+  }
+  const Sent back = run_twice(out_of_tunnel(eth(kMacTunnel, kMacLink) /
+                                            ip(cast().pod_r, cast().node) / Udp{53, port, false}));
+  EXPECT_EQ(back.verdict, XDP_TX);
+  EXPECT_TRUE(same_packet(back.frame, eth(kMacGateway, kMacUplink) /
+                                          ip(cast().node, cast().outside).ttl(63) /
+                                          Udp{kNodePort, 5000, false}));
+}
+
 // Of the other family than what is inside.
 TEST_P(Xdp, TheTunnelMayBeOfEitherFamily) {
   const Cast& other = cast_of(cast().v4() ? Family::kIpv6 : Family::kIpv4);
