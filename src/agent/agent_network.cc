@@ -165,6 +165,9 @@ void Agent::restore_programs() {
   if (options_.settings.has_sockets() && !sockets_cgroup_.empty()) {
     note(sockets_cgroup_, plane_->attach_sockets(sockets_cgroup_));
   }
+  if (options_.settings.has_xdp()) {
+    xdp_links_.refresh(*plane_, *netlink_, uplinks_.devices, true);
+  }
   if (!plane_->has_pins()) {
     programs_problem_ =
         "the pins of programs and tables are gone: all goes on, but the next agent begins with "
