@@ -13,7 +13,7 @@ import lib_lab
 import lib_net
 from lib_lab import GATEWAY, Lab, Pod, claim, equal
 from lib_net import run, wait_for
-from lib_traffic import Traffic
+from lib_traffic import Traffic, flows_on, no_loss
 
 CLAIMS = 19
 RESTARTS = 100
@@ -25,18 +25,6 @@ def ways(pods):
     a1, a2, b1 = pods
     return [(f"IPv{family} {name}", a1, server, family, server.address[family])
             for family in (4, 6) for name, server in (("on the node", a2), ("across", b1))]
-
-
-def no_loss(result):
-    for name, one in result.items():
-        what = f"{name}: {one}"
-        equal((one["udp_lost"], one["errors"], one["unanswered"]), (0, [], False), what)
-        assert one["rounds"] >= 10 and one["opened"] >= 5 and one["udp_sent"] >= 100, what
-
-
-def flows_on(traffic, what):
-    before = traffic.now()
-    wait_for(lambda: traffic.grown(before), f"traffic to go on {what}: {before}")
 
 
 def warning(node, text):

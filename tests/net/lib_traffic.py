@@ -15,6 +15,7 @@ import time
 import traceback
 
 import lib_net
+from lib_lab import equal
 
 UDP_INTERVAL, TCP_INTERVAL, OPEN_INTERVAL = 0.001, 0.01, 0.02
 GRACE = 3.0
@@ -275,3 +276,16 @@ class Traffic:
             control.close()
             self.kill(pid)
         return result
+
+
+def no_loss(result):
+    """Of Traffic.end()."""
+    for name, one in result.items():
+        what = f"{name}: {one}"
+        equal((one["udp_lost"], one["errors"], one["unanswered"]), (0, [], False), what)
+        assert one["rounds"] >= 10 and one["opened"] >= 5 and one["udp_sent"] >= 100, what
+
+
+def flows_on(traffic, what):
+    before = traffic.now()
+    lib_net.wait_for(lambda: traffic.grown(before), f"traffic to go on {what}: {before}")

@@ -15,7 +15,7 @@ import lib_lab
 import lib_net
 from lib_lab import WORLD, claim, equal
 from lib_net import wait_for
-from lib_traffic import Traffic
+from lib_traffic import Traffic, flows_on, no_loss
 
 ROUNDS = 20
 CLAIMS = 36
@@ -79,18 +79,6 @@ def ways(lab, pods, outside=True):
     if outside:
         found.append(("IPv4 masqueraded", a1, lab.net, 4, WORLD[4]))
     return found
-
-
-def no_loss(result):
-    for name, one in result.items():
-        what = f"{name}: {one}"
-        equal((one["udp_lost"], one["errors"], one["unanswered"]), (0, [], False), what)
-        assert one["rounds"] >= 10 and one["opened"] >= 5 and one["udp_sent"] >= 100, what
-
-
-def flows_on(traffic, what):
-    before = traffic.now()
-    wait_for(lambda: traffic.grown(before), f"traffic to go on {what}: {before}")
 
 
 def adoption(lab, pods):
