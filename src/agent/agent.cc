@@ -112,10 +112,11 @@ Result<void> Agent::start() {
   warnings_ = plane_->warnings();
   check_ports();
   for (const auto& text : warnings_) spdlog::warn("{}", text);
-  if (!has_earlier_services()) WEIR_TRY(await_all_objects());
+  // Pods reach each other while Services are listed still.
   WEIR_TRY(refresh_uplinks());
   WEIR_TRY(open_sandboxes());
   WEIR_TRY(realize());
+  if (!has_earlier_services()) WEIR_TRY(await_all_objects());
   serves_before_synced_ = !synced_;
   if (synced_) objects_are_complete();
   if (!synced_) say_while_waiting();

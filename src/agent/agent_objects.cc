@@ -86,10 +86,11 @@ Result<void> Agent::await_own_node() {
   return check_ranges(own_ranges_, options_.service_cidrs, node.addresses);
 }
 
-// Without, the tables may be those of an agent that was killed in its own start.
+// Without, the tables may be those of an agent that was killed in its own start. Programs of another
+// build serve by them as well.
 bool Agent::has_earlier_services() const {
-  const bool serves_none = options_.settings.services == 0;
-  return plane_->adopted() && (serves_none || plane_->service_tables().use().rows > 0);
+  if (options_.settings.services == 0) return plane_->adopted();
+  return plane_->service_tables().use().rows > 0;
 }
 
 Result<void> Agent::await_all_objects() {
