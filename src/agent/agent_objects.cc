@@ -86,8 +86,8 @@ Result<void> Agent::await_own_node() {
   return check_ranges(own_ranges_, options_.service_cidrs, node.addresses);
 }
 
-// Without, the tables may be those of an agent that was killed in its own start. Programs of another
-// build serve by them as well.
+// Without, the tables may be those of an agent that was killed in its own start. Programs of
+// another build serve by them as well.
 bool Agent::has_earlier_services() const {
   if (options_.settings.services == 0) return plane_->adopted();
   return plane_->service_tables().use().rows > 0;
