@@ -113,7 +113,7 @@ void Agent::take_network_changes() {
     uplinks |= link && uplinks_.has(one.index);
     const bool route = one.subject == NetworkMonitor::Subject::kRoute;
     routes |= route;
-    if (route && one.gone) kernel_routes_.reset();  // it may have been one of ours
+    if (route && one.gone && one.protocol == kNodeRouteProtocol) kernel_routes_.reset();
     if (link && one.gone) sandboxes_->link_gone(one.index);
     if (link && !one.gone) retry_xdp_soon();
   }

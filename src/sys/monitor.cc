@@ -30,7 +30,8 @@ std::optional<NetworkMonitor::Change> change_of(const nlmsghdr* message) {
                                     static_cast<const ifaddrmsg*>(payload)->ifa_index};
     case RTM_NEWROUTE:
     case RTM_DELROUTE:
-      return NetworkMonitor::Change{Subject::kRoute, gone, 0};
+      return NetworkMonitor::Change{Subject::kRoute, gone, 0,
+                                    static_cast<const rtmsg*>(payload)->rtm_protocol};
     case RTM_NEWNEIGH:
     case RTM_DELNEIGH: {
       const auto* header = static_cast<const ndmsg*>(payload);

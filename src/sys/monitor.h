@@ -16,7 +16,8 @@ class NetworkMonitor {
   struct Change {
     Subject subject;
     bool gone;
-    std::uint32_t index;  // of the link; routes: 0
+    std::uint32_t index;        // of the link; routes: 0
+    std::uint8_t protocol = 0;  // of a route: who made it
   };
   struct Changes {
     std::vector<Change> changes;

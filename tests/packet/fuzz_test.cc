@@ -297,9 +297,10 @@ void Fuzz::check(Way way, const Bytes& in, const std::optional<Wire>& wire) {
   }
   if (verdict == kRedirect) {
     EXPECT_TRUE(sane(wire ? Wire::parse(in) : wire, out_, way == Way::kToNic)) << told(way, in);
-  } else {
+  } else if (verdict == kNext) {
     EXPECT_TRUE(in == out_) << "rewritten, and not sent: " << told(way, in);
   }
+  // What is dropped may be an answer already, which had no way back.
 }
 
 int Fuzz::run_xdp(const Bytes& in, Bytes& out) const {
