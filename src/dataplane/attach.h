@@ -21,8 +21,8 @@ class Attacher {
  public:
   explicit Attacher(PinPaths paths) : paths_(std::move(paths)) {}
 
-  // Makes `program` run there. What is attached already is adopted, also when the link had another
-  // name; another program of ours is replaced without a gap. Whether nothing was attached before.
+  // Makes `program` run there. What is attached already is adopted; another program of ours is
+  // replaced without a gap. Whether nothing was attached before.
   Result<bool> attach(const std::string& ifname, std::uint32_t ifindex, Direction direction,
                       int program);
   // What is attached to the link under a name that it had before is known by this one.
