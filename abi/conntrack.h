@@ -16,6 +16,19 @@ struct weir_ct_key {
 };
 WEIR_LAYOUT(weir_ct_key, 40);
 
+/* Tells entries apart, not buckets: 64 bits mixed from the 40 of the key. */
+__attribute__((always_inline)) static inline __u64 weir_ct_id(const struct weir_ct_key* key) {
+  typedef __u32 __attribute__((may_alias)) word_of_key;
+  const word_of_key* word = (const word_of_key*)key;
+  __u64 id = 0x9e3779b97f4a7c15ULL;
+  for (int i = 0; i < 10; i += 2) {
+    id ^= word[i] | (__u64)word[i + 1] << 32;
+    id *= 0xff51afd7ed558ccdULL;
+    id ^= id >> 32;
+  }
+  return id ? id : 1;
+}
+
 enum weir_ct_state {
   WEIR_CT_LIVE = 1,
   WEIR_CT_DYING = 2, /* the sweep found it idle; a packet makes it LIVE again */
@@ -81,3 +94,15 @@ struct weir_ct {
                      (docs/decisions/0010-connection-key.md) */
 };
 WEIR_LAYOUT(weir_ct, 32 + 80 + 32 + 16 + 64 + 8);
+
+/* Program ct_merge: what an earlier build's entry has of a connection. */
+struct weir_ct_books {
+  struct weir_ct_key key;
+  __u32 flags;
+  __u32 seen;
+  __u64 packets[2];
+  __u64 bytes[2];
+  __u64 created_ns;
+  __u64 replied_ns;
+};
+WEIR_LAYOUT(weir_ct_books, 40 + 8 + 32 + 16);

@@ -1,19 +1,6 @@
 /* Hook from_net: ingress of NICs and of the tunnel device. What other machines send. */
 #include "lib/established.h"
 
-static __always_inline bool tunnel_source(struct __sk_buff* skb, struct packet* pkt) {
-  struct bpf_tunnel_key key = {};
-  if (bpf_skb_get_tunnel_key(skb, &key, sizeof(key), 0) == 0) {
-    pkt->dsr = cfg.services && key.tunnel_id == cfg.tunnel_vni + WEIR_VNI_DSR;
-    pkt->outer_src = addr_v4(bpf_htonl(key.remote_ipv4));
-    return true;
-  }
-  if (bpf_skb_get_tunnel_key(skb, &key, sizeof(key), BPF_F_TUNINFO_IPV6)) return false;
-  pkt->dsr = cfg.services && key.tunnel_id == cfg.tunnel_vni + WEIR_VNI_DSR;
-  __builtin_memcpy(&pkt->outer_src, key.remote_ipv6, sizeof(pkt->outer_src));
-  return true;
-}
-
 /* What a NIC has for the stack is not ours to drop, however odd; what it has for a pod is. */
 static __always_inline int unreadable(struct __sk_buff* skb, struct packet* pkt,
                                       enum weir_drop bad) {

@@ -36,7 +36,7 @@ static __always_inline bool xdp_passes_through(const struct packet* pkt, __u32 f
 static __always_inline struct weir_ct* xdp_entry(struct packet* pkt, struct weir_ct_path* path) {
   pkt->from_hi =
       ct_key_fill(&pkt->key, &pkt->src, pkt->src_port, &pkt->dst, pkt->dst_port, pkt->proto);
-  const __u64 id = ct_id(&pkt->key);
+  const __u64 id = weir_ct_id(&pkt->key);
   struct weir_ct* ct = ct_lookup(&pkt->key);
   if (!ct || READ_ONCE(ct->state) != WEIR_CT_LIVE ||
       ct_read_path(ct, id, pkt->epoch, pkt->from_hi, path) != CT_GOOD)

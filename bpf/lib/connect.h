@@ -104,7 +104,7 @@ static __always_inline enum weir_drop connect_target(struct packet* pkt, struct 
   if (is_half(ct)) {
     ct_nat(ct, READ_ONCE(ct->flags), &pkt->nat);
     barrier();
-    if (READ_ONCE(ct->id) != ct_id(&pkt->key)) return WEIR_DROP_RACE;
+    if (READ_ONCE(ct->id) != weir_ct_id(&pkt->key)) return WEIR_DROP_RACE;
   }
   return end_find(&pkt->nat.dst, &pkt->to);
 }
@@ -218,7 +218,7 @@ static __always_inline int connect(struct __sk_buff* skb, struct packet* pkt, bo
   const bool known = ct;
   ct = connect_entry(skb, pkt, ct, &bad);
   if (!ct) return drop(skb, pkt, bad);
-  const __u64 id = ct_id(&pkt->key);
+  const __u64 id = weir_ct_id(&pkt->key);
   /* Another CPU was first, and may have chosen another backend. */
   if (!known && pkt->service.id && !pkt->paths.inserted &&
       ct_read_path(ct, id, pkt->epoch, pkt->from_hi, &pkt->paths.there) != CT_GOOD)

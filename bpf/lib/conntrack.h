@@ -29,18 +29,6 @@ static __always_inline __u8 ct_key_fill(struct weir_ct_key* key, const struct we
   return hi;
 }
 
-/* Tells entries apart, not buckets: 64 bits mixed from the 40 of the key. */
-static __always_inline __u64 ct_id(const struct weir_ct_key* key) {
-  const __u32* word = (const __u32*)key;
-  __u64 id = 0x9e3779b97f4a7c15ULL;
-  for (int i = 0; i < 10; i += 2) {
-    id ^= word[i] | (__u64)word[i + 1] << 32;
-    id *= 0xff51afd7ed558ccdULL;
-    id ^= id >> 32;
-  }
-  return id ? id : 1;
-}
-
 static __always_inline struct weir_ct* ct_lookup(const struct weir_ct_key* key) {
   return bpf_map_lookup_elem(&weir_ct, key);
 }

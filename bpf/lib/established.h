@@ -17,7 +17,7 @@ static __always_inline int unforwardable(struct __sk_buff* skb, struct packet* p
   return reject(skb, pkt, ingress, WEIR_DROP_TOO_BIG);
 }
 
-/* id: ct_id(&pkt->key). known: false in the stage CONNECT, which is large as it is. */
+/* id: weir_ct_id(&pkt->key). known: false in the stage CONNECT, which is large as it is. */
 static __always_inline int deliver(struct __sk_buff* skb, struct packet* pkt, struct weir_ct* ct,
                                    __u64 id, const struct weir_ct_path* path, bool ingress,
                                    bool known) {
@@ -72,7 +72,7 @@ static __always_inline int established(struct __sk_buff* skb, struct packet* pkt
   if (pkt->flags & PACKET_ICMP_ERROR) return stage_enter(skb, pkt, ingress, WEIR_STAGE_ICMP_ERROR);
   pkt->from_hi =
       ct_key_fill(&pkt->key, &pkt->src, pkt->src_port, &pkt->dst, pkt->dst_port, pkt->proto);
-  const __u64 id = ct_id(&pkt->key);
+  const __u64 id = weir_ct_id(&pkt->key);
   struct weir_ct_path path;
   for (int i = 0; i < 2; i++) {
     struct weir_ct* ct = ct_lookup(&pkt->key);

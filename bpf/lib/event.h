@@ -35,6 +35,15 @@ static __always_inline void metric_add(const struct packet* pkt, __u32 outcome) 
   metric->bytes += pkt->length;
 }
 
+/* Of a packet that another program has handed on: it has counted it already. */
+static __always_inline void metric_take_back(const struct packet* pkt, __u32 outcome) {
+  const __u32 index = WEIR_METRIC_INDEX(pkt->hook, outcome);
+  struct weir_metric* metric = bpf_map_lookup_elem(&weir_metrics, &index);
+  if (!metric) return;
+  metric->packets -= pkt->segments;
+  metric->bytes -= pkt->length;
+}
+
 /* Half a ring of unread events, or a sleeping agent, is worth an interrupt; else it polls. */
 static __always_inline __u64 event_wakeup(void) {
   struct weir_state* state = state_get();

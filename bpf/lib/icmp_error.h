@@ -165,7 +165,7 @@ static __always_inline int icmp_error(struct __sk_buff* skb, struct packet* pkt,
   if (bad) return drop(skb, pkt, bad);
   const bool quote_hi = ct_key_fill(&pkt->key, &q.src, q.src_port, &q.dst, q.dst_port, q.proto);
   struct weir_ct* ct = ct_lookup(&pkt->key);
-  const __u64 id = ct_id(&pkt->key);
+  const __u64 id = weir_ct_id(&pkt->key);
   if (!ct || READ_ONCE(ct->id) != id) return icmp_unrelated(skb, pkt, ingress);
   const __u32 flags = READ_ONCE(ct->flags);
   const bool translated = flags & (WEIR_CT_NAT | WEIR_CT_NAT_REPLY);

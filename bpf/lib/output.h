@@ -79,6 +79,20 @@ static __always_inline bool tunnel_key_set(struct __sk_buff* skb, const struct w
   return bpf_skb_set_tunnel_key(skb, &key, sizeof(key), BPF_F_TUNINFO_IPV6) == 0;
 }
 
+/* Who has sent what came out of the tunnel, and whether as DSR. */
+static __always_inline bool tunnel_source(struct __sk_buff* skb, struct packet* pkt) {
+  struct bpf_tunnel_key key = {};
+  if (bpf_skb_get_tunnel_key(skb, &key, sizeof(key), 0) == 0) {
+    pkt->dsr = cfg.services && key.tunnel_id == cfg.tunnel_vni + WEIR_VNI_DSR;
+    pkt->outer_src = addr_v4(bpf_htonl(key.remote_ipv4));
+    return true;
+  }
+  if (bpf_skb_get_tunnel_key(skb, &key, sizeof(key), BPF_F_TUNINFO_IPV6)) return false;
+  pkt->dsr = cfg.services && key.tunnel_id == cfg.tunnel_vni + WEIR_VNI_DSR;
+  __builtin_memcpy(&pkt->outer_src, key.remote_ipv6, sizeof(pkt->outer_src));
+  return true;
+}
+
 static __always_inline int output_tunnel(struct __sk_buff* skb, const struct packet* pkt,
                                          const struct weir_ct_path* path) {
   static const __u8 link_mac[] = WEIR_LINK_MAC;

@@ -16,7 +16,7 @@ static __always_inline struct weir_addr addr_gateway(bool ipv4) {
 static __always_inline void ct_init(const struct packet* pkt, const struct weir_ct_key* key,
                                     bool opener_hi, struct weir_ct* ct) {
   __builtin_memset(ct, 0, sizeof(*ct));
-  ct->id = ct_id(key);
+  ct->id = weir_ct_id(key);
   ct->epoch = pkt->epoch;
   ct->state = WEIR_CT_LIVE;
   ct->seen = jiffies();

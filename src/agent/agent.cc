@@ -109,6 +109,7 @@ Result<void> Agent::start() {
   WEIR_TRY(open_dataplane());
   sweeper_ = std::make_unique<Sweeper>(loop_, connection_table(*plane_), options_.settings.ct_max,
                                        [this](auto event) { flows_.on_event(event); });
+  for (const auto& text : plane_->notes()) spdlog::info("{}", text);
   warnings_ = plane_->warnings();
   check_ports();
   for (const auto& text : warnings_) spdlog::warn("{}", text);

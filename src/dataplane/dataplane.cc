@@ -55,14 +55,14 @@ Dataplane::Dataplane(PinPaths paths, Settings settings, Programs programs, Maps 
 Result<std::unique_ptr<Dataplane>> Dataplane::open(const std::string& bpffs,
                                                    const Settings& settings) {
   const PinPaths paths{bpffs};
-  std::vector<std::string> warnings;
-  WEIR_ASSIGN(Programs programs, load_or_adopt(paths, settings, warnings));
+  Remarks remarks;
+  WEIR_ASSIGN(Programs programs, load_or_adopt(paths, settings, remarks));
   WEIR_ASSIGN(Maps maps, open_maps(paths, settings));
   WEIR_ASSIGN(StateMapping state, StateMapping::open(maps.state.get()));
   WEIR_TRY(make_pin_dir(paths.links()));
   std::unique_ptr<Dataplane> plane(
       new Dataplane(paths, settings, std::move(programs), std::move(maps), std::move(state)));
-  plane->warnings_ = std::move(warnings);
+  plane->remarks_ = std::move(remarks);
   WEIR_TRY(plane->endpoints_.adopt());
   WEIR_TRY(plane->routes_.adopt());
   if (settings.has_sockets()) WEIR_TRY(plane->netns_.adopt());

@@ -72,8 +72,9 @@ class Dataplane {
 
   const std::string& build() const { return programs_.build; }
   bool adopted() const { return programs_.adopted; }
-  // What was lost or worked round at open().
-  const std::vector<std::string>& warnings() const { return warnings_; }
+  // What was lost or worked round at open(), and what else it did that is worth a line.
+  const std::vector<std::string>& warnings() const { return remarks_.warnings; }
+  const std::vector<std::string>& notes() const { return remarks_.notes; }
 
   // Makes the tables equal to the entries, then publishes by one epoch.
   Result<void> apply(const Entries& entries);
@@ -112,7 +113,10 @@ class Dataplane {
   // Another agent finds these programs and tables.
   bool has_pins() const;
   // After everything has been attached: programs of earlier builds are let go.
-  void forget_other_builds() { weir::forget_other_builds(paths_, programs_.build); }
+  void forget_other_builds() {
+    programs_.migration.finish();
+    weir::forget_other_builds(paths_, programs_.build);
+  }
 
   Result<std::unique_ptr<RingReader>> read_events(RingReader::OnRecord on_event) const {
     return RingReader::open(maps_.events.get(), std::move(on_event));
@@ -171,7 +175,7 @@ class Dataplane {
   std::unique_ptr<ServiceMaps> services_;  // null: the setting is off
   Reconciler<NetnsTable> netns_{netns_table_};
   std::map<std::uint32_t, weir_device> devices_;
-  std::vector<std::string> warnings_;
+  Remarks remarks_;
 };
 
 }  // namespace weir

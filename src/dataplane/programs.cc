@@ -42,6 +42,8 @@ namespace {
 constexpr std::array kPrograms = {"from_pod", "to_pod", "from_net", "to_net", "sweep"};
 constexpr std::array kSocketIterators = {"sock_find", "sock_end"};
 constexpr const char* kXdp = "xdp";
+// bpf/heir.bpf.c: while connections of an earlier build are taken over.
+constexpr std::array kHeirs = {"heir_in", "heir_out", "ct_merge"};
 constexpr std::array kStageTables = {"weir_stages_in", "weir_stages_out"};
 // Private to a build: their content is code, or scratch of one run of a program.
 constexpr std::array kUnshared = {"weir_stages_in", "weir_stages_out", "weir_packet",
@@ -119,18 +121,8 @@ bool is_unshared(std::string_view map) {
          map.find(".bss") != std::string_view::npos;
 }
 
-// Does the pinned map have the shape that the program wants?
-bool same_shape(int fd, const bpf_map* map) {
-  bpf_map_info info{};
-  __u32 size = sizeof info;
-  if (bpf_map_get_info_by_fd(fd, &info, &size) != 0) return false;
-  return info.type == static_cast<__u32>(bpf_map__type(map)) &&
-         info.key_size == bpf_map__key_size(map) && info.value_size == bpf_map__value_size(map) &&
-         info.max_entries == bpf_map__max_entries(map) && info.map_flags == bpf_map__map_flags(map);
-}
-
-Result<void> prepare_map(bpf_map* map, const PinPaths& paths, const Settings& settings,
-                         std::vector<std::string>& warnings) {
+Result<void> prepare_map(const bpf_object* object, bpf_map* map, const PinPaths& paths,
+                         const Settings& settings, Migration& migration) {
   const std::string name = bpf_map__name(map);
   if (const auto capacity = capacity_of(name, settings); capacity != 0) {
     bpf_map__set_max_entries(map, capacity);
@@ -144,17 +136,23 @@ Result<void> prepare_map(bpf_map* map, const PinPaths& paths, const Settings& se
   if (is_unshared(name)) return {};
   auto pinned = open_pin(path);
   if (!pinned) return {};
-  if (!same_shape(pinned->get(), map)) {
-    warnings.push_back(
-        fmt::format("map {}: its layout or capacity changed, its content is lost", name));
-    unlink(path.c_str());
+  WEIR_ASSIGN(ShapedTable table, ShapedTable::open(std::move(*pinned)));
+  if (!table.fits(TableShape::of(object, map))) {
+    migration.add(name, std::move(table));
     return {};
   }
-  if (bpf_map__reuse_fd(map, pinned->get()) != 0) return errno_error(errno, "reuse " + path);
+  if (bpf_map__reuse_fd(map, table.fd()) != 0) return errno_error(errno, "reuse " + path);
   return {};
 }
 
-Result<void> pin_all(weir_bpf& skeleton, const PinPaths& paths, const std::string& build) {
+// What is attached of it goes on by its stage tables, as that of any earlier build.
+void set_aside(const std::string& dir) {
+  const std::string aside = dir + "-before";
+  remove_pin_dir(aside);
+  std::rename(dir.c_str(), aside.c_str());
+}
+
+Result<void> pin_maps(weir_bpf& skeleton, const PinPaths& paths) {
   WEIR_TRY(make_pin_dir(paths.maps()));
   bpf_map* map = nullptr;
   bpf_object__for_each_map(map, skeleton.obj) {
@@ -163,8 +161,12 @@ Result<void> pin_all(weir_bpf& skeleton, const PinPaths& paths, const std::strin
     if (is_unshared(name) || !bpf_map__autocreate(map) || access(path.c_str(), F_OK) == 0) continue;
     WEIR_TRY(pin(bpf_map__fd(map), path));
   }
+  return {};
+}
+
+Result<void> pin_programs(weir_bpf& skeleton, const PinPaths& paths, const std::string& build) {
   const std::string dir = paths.programs(build);
-  remove_pin_dir(dir);
+  set_aside(dir);
   WEIR_TRY(make_pin_dir(dir));
   for (const char* table : kStageTables) {
     WEIR_TRY(
@@ -181,8 +183,23 @@ Result<void> pin_all(weir_bpf& skeleton, const PinPaths& paths, const std::strin
   return pin_program(kXdp);
 }
 
+// Only what is pinned at the end is adopted by a later agent, whenever this one dies: tables come
+// before programs, and no build's programs beside tables that they do not use.
+Result<void> pin_and_take_over(weir_bpf& skeleton, const PinPaths& paths, const std::string& build,
+                               Migration& migration, Remarks& remarks) {
+  WEIR_TRY(migration.copy(skeleton.obj, remarks));
+  WEIR_TRY(pin_maps(skeleton, paths));
+  WEIR_TRY(migration.pin(paths, build));
+  WEIR_TRY(pin_programs(skeleton, paths, build));
+  if (auto taken = migration.take_over(skeleton.obj, paths, build); !taken) {
+    remarks.warnings.push_back("connections that began in this moment may end: " +
+                               taken.error().text());
+  }
+  return {};
+}
+
 Result<void> load(const PinPaths& paths, const Settings& settings, const weir_settings& frozen,
-                  const std::string& build, std::vector<std::string>& warnings) {
+                  const std::string& build, Migration& migration, Remarks& remarks) {
   complaints().clear();
   const Skeleton skeleton(weir_bpf__open());
   if (!skeleton) return errno_error(errno, "open the programs: " + complaints());
@@ -192,11 +209,14 @@ Result<void> load(const PinPaths& paths, const Settings& settings, const weir_se
   bpf_object__for_each_map(map, skeleton->obj) {
     if (std::string_view(bpf_map__name(map)).find(".rodata.cfg") != std::string_view::npos)
       rodata = map;
-    WEIR_TRY(prepare_map(map, paths, settings, warnings));
+    WEIR_TRY(prepare_map(skeleton->obj, map, paths, settings, migration));
   }
   bpf_program* program = nullptr;
   bpf_object__for_each_program(program, skeleton->obj) {
-    bpf_program__set_autoload(program, is_needed(bpf_program__name(program), frozen));
+    const std::string_view name = bpf_program__name(program);
+    const bool heir = std::ranges::find(kHeirs, name) != kHeirs.end();
+    bpf_program__set_autoload(program,
+                              heir ? migration.replaces("weir_ct") : is_needed(name, frozen));
   }
   void* cfg = rodata != nullptr ? bpf_map__initial_value(rodata, &size) : nullptr;
   if (cfg == nullptr || size < sizeof frozen) {
@@ -206,7 +226,7 @@ Result<void> load(const PinPaths& paths, const Settings& settings, const weir_se
   if (const int err = weir_bpf__load(skeleton.get()); err != 0) {
     return errno_error(-err, "load the programs").within(complaints());
   }
-  return pin_all(*skeleton, paths, build);
+  return pin_and_take_over(*skeleton, paths, build, migration, remarks);
 }
 
 Result<void> open_programs(const PinPaths& paths, const Settings& settings, Programs& out) {
@@ -237,8 +257,7 @@ bool maps_are_pinned(const PinPaths& paths, const Settings& settings) {
 
 }  // namespace
 
-Result<Programs> load_or_adopt(const PinPaths& paths, const Settings& settings,
-                               std::vector<std::string>& warnings) {
+Result<Programs> load_or_adopt(const PinPaths& paths, const Settings& settings, Remarks& remarks) {
   libbpf_set_print(keep_complaint);
   weir_settings frozen = settings.to_abi();
   frozen.hz = kernel_hz();
@@ -249,7 +268,7 @@ Result<Programs> load_or_adopt(const PinPaths& paths, const Settings& settings,
     programs.adopted = true;
     return programs;
   }
-  WEIR_TRY(load(paths, settings, frozen, programs.build, warnings));
+  WEIR_TRY(load(paths, settings, frozen, programs.build, programs.migration, remarks));
   WEIR_TRY(open_programs(paths, settings, programs));
   return programs;
 }

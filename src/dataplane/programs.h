@@ -6,6 +6,7 @@
 
 #include "base/fd.h"
 #include "base/result.h"
+#include "dataplane/migration.h"
 #include "dataplane/pins.h"
 #include "dataplane/settings.h"
 
@@ -32,6 +33,8 @@ struct Programs {
   std::array<Fd, kSocketProgramCount> sockets;
   Fd sock_find, sock_end;
   Fd xdp;  // none while Settings::has_xdp() is off
+  // Of tables that were loaded anew; to be finished when all is attached.
+  Migration migration;
 };
 
 struct Maps {
@@ -42,10 +45,8 @@ struct Maps {
   Fd netns, sock_tcp, sock_gone;  // none while Settings::has_sockets() is off
 };
 
-// Pins from the last run with another layout or capacity are let go: their content is lost, the
-// text of each such map is added to `warnings`.
-Result<Programs> load_or_adopt(const PinPaths& paths, const Settings& settings,
-                               std::vector<std::string>& warnings);
+// Tables from the last run that have another layout or capacity are made anew, with their rows.
+Result<Programs> load_or_adopt(const PinPaths& paths, const Settings& settings, Remarks& remarks);
 Result<Maps> open_maps(const PinPaths& paths, const Settings& settings);
 // Programs of other builds, after no link uses them any more.
 void forget_other_builds(const PinPaths& paths, const std::string& build);

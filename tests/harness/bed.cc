@@ -103,6 +103,7 @@ void Bed::fill_entries() {
 
 void Bed::restart(const Settings& settings) {
   plane_.reset();
+  maps_.clear();  // others may be pinned now
   settings_ = settings;
   plane_ = need(Dataplane::open(dir_, settings_), "adopt the data plane");
   open_programs();

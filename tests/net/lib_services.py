@@ -203,6 +203,19 @@ def wait_to_serve(callers, numbers, names=None):
                          f"Service {number} to serve {caller.name} by IPv{family}")
 
 
+def wait_to_echo(caller, number, port):
+    """By TCP, whichever backend."""
+    for family in FAMILY:
+        def echoes(family=family):
+            with contextlib.suppress(OSError), tcp(caller, family, vip(family, number), port,
+                                                   timeout=0.3) as sock:
+                sock.sendall(b"there?")
+                return sock.recv(100) == b"there?"
+            return False
+
+        wait_for(echoes, f"Service {number} to serve {caller.name} by IPv{family}")
+
+
 def ask(sock, target=None, patience=PATIENCE):
     """The name of who answers a datagram, and from where; asked again, since datagrams get lost."""
     deadline = time.monotonic() + patience

@@ -228,14 +228,17 @@ class Traffic:
     def __init__(self, pairs):
         self.clients, self.children = {}, []
         for name, client, server, family, address in pairs:
-            tcp = lib_net.listener(server, family, address)
-            udp = lib_net.datagrams(server, family, address)
+            self.meet(name, client, family, *self.serve(server, family, address))
+
+    def serve(self, server, family, address, port=0):
+        """Where it listens: for TCP, for UDP."""
+        with lib_net.listener(server, family, address, port) as tcp, \
+                lib_net.datagrams(server, family, address, port) as udp:
             self.start(Server(tcp, udp))
-            control = self.start(Client(client, family, tcp.getsockname()[:2],
-                                        udp.getsockname()[:2]))
-            self.clients[name] = control, (tcp.getsockname()[:2])
-            tcp.close()
-            udp.close()
+            return tcp.getsockname()[:2], udp.getsockname()[:2]
+
+    def meet(self, name, client, family, tcp, udp):
+        self.clients[name] = self.start(Client(client, family, tcp, udp)), tcp
 
     def start(self, work):
         pid, control = spawn(work)

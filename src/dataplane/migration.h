@@ -1,0 +1,55 @@
+#pragma once
+
+#include <bpf/libbpf.h>
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/fd.h"
+#include "base/result.h"
+#include "dataplane/hand_over.h"
+#include "dataplane/pins.h"
+#include "dataplane/table_move.h"
+
+namespace weir {
+
+// What is worth a line at a start.
+struct Remarks {
+  std::vector<std::string> notes;
+  std::vector<std::string> warnings;  // something was lost
+};
+
+// Pinned tables that this build wants in another layout or capacity: their rows are taken along
+// into those that it makes instead (docs/decisions/0042-tables-are-taken-along.md).
+class Migration {
+ public:
+  // Is to be replaced by the map of that name.
+  void add(std::string name, ShapedTable pinned);
+  bool replaces(std::string_view name) const { return find(name) != nullptr; }
+
+  // The steps, in this order: object is loaded; copy(); pins lead to the new tables; take_over();
+  // links get this build's programs; finish().
+  Result<void> copy(const bpf_object* object, Remarks& remarks);
+  Result<void> pin(const PinPaths& paths, const std::string& build);
+  Result<void> take_over(const bpf_object* object, const PinPaths& paths, const std::string& build);
+  // What earlier programs have written of late into tables of which the kernel forgets the oldest.
+  void finish();
+
+ private:
+  struct Replaced {
+    std::string name;
+    std::unique_ptr<ShapedTable> old;
+    Fd made;
+    std::optional<TableMove> move;
+  };
+  const Replaced* find(std::string_view name) const;
+  Result<void> copy_one(Replaced& one, const TableShape& wanted, Remarks& remarks);
+
+  std::vector<Replaced> replaced_;
+  std::optional<HandOver> hand_over_;
+};
+
+}  // namespace weir
