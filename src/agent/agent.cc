@@ -19,6 +19,7 @@
 #include "sys/memory.h"
 #include "sys/netns.h"
 #include "sys/node_links.h"
+#include "sys/rcu.h"
 
 namespace weir {
 namespace {
@@ -103,6 +104,7 @@ Result<void> Agent::start() {
   WEIR_TRY(check_machine());
   WEIR_ASSIGN(auto lock, LockFile::acquire(options_.run_dir + "/agent.pid"));
   lock_ = std::make_unique<LockFile>(std::move(lock));
+  ExpeditedRcu::end_abandoned();
   // What may be refused comes before anything is made.
   WEIR_TRY(open_source());
   WEIR_TRY(open_network());

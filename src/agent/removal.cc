@@ -11,6 +11,7 @@
 #include "sys/files.h"
 #include "sys/netlink.h"
 #include "sys/node_links.h"
+#include "sys/rcu.h"
 
 namespace weir {
 namespace {
@@ -60,6 +61,7 @@ void remove_links_and_routes(Removal& removal) {
 Result<void> remove_from_node(const AgentOptions& options,
                               const std::function<void(const std::string&)>& say) {
   Removal removal(say);
+  ExpeditedRcu::end_abandoned();
   // The runtime first: it gives this network no more pods.
   if (!options.cni_conf_dir.empty()) {
     removal.folder(options.cni_conf_dir + "/" + cni::kConflistFile);

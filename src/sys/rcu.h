@@ -17,6 +17,9 @@ class ExpeditedRcu {
   ExpeditedRcu(const ExpeditedRcu&) = delete;
   ExpeditedRcu& operator=(const ExpeditedRcu&) = delete;
 
+  // Brings the former value back after a user that was killed, without waiting for the next one.
+  static void end_abandoned();
+
  private:
   Fd knob_;  // locked while open
   bool set_ = false;
