@@ -1,4 +1,4 @@
-// How attachments go: endpoint retracted, link removed, record removed, addresses at rest; in this
+// How attachments go: endpoint retracted, link removed, addresses at rest, record removed; in this
 // order, so that an interruption anywhere leaves a record or a link to go on from.
 #include <fmt/format.h>
 
@@ -81,9 +81,9 @@ void Sandboxes::free_quietly(const cni::AttachmentId& id, const std::string& why
 }
 
 void Sandboxes::forget(const cni::AttachmentId& id) {
+  release(id.owner());  // before its record goes: an address rests whatever happens in between
   if (auto removed = remove_file(record_path(id)); !removed) note_(removed.error().text());
   records_.erase(id);
-  release(id.owner());
 }
 
 void Sandboxes::remove_link_of(const cni::AttachmentId& id, const std::string& name,
