@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <chrono>
 
 #include "sandbox/gateway.h"
 #include "sandbox/pool_state.h"
@@ -10,6 +11,8 @@
 
 namespace weir {
 namespace {
+
+constexpr std::chrono::minutes kSpoolPatience(1);  // writing takes milliseconds
 
 // Ours by name and by the link address that only pod links have.
 bool is_pod_link(const Link& link) {
@@ -154,6 +157,10 @@ void Sandboxes::sweep() {
 
 void Sandboxes::apply_spool() {
   const std::string folder = config_.state_dir + "/cni-spool/";
+  // weir-cni writes there at any time; one that was killed comes again under another name.
+  if (auto removed = remove_temporaries(folder, kSpoolPatience); !removed) {
+    note_(removed.error().text());
+  }
   const auto names = list_dir(folder);
   if (!names) return note_(names.error().text());
   for (const auto& name : *names) apply_spooled(folder + name);

@@ -12,6 +12,7 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <ctime>
 #include <memory>
 
 namespace weir {
@@ -106,10 +107,15 @@ Result<std::vector<std::string>> list_dir(const std::string& path) {
   return names;
 }
 
-Result<void> remove_temporaries(const std::string& folder) {
+Result<void> remove_temporaries(const std::string& folder, std::chrono::seconds age) {
   WEIR_ASSIGN(const auto names, all_names(folder));
+  const std::time_t latest = std::time(nullptr) - age.count();
   for (const auto& name : names) {
-    if (name.starts_with('.')) WEIR_TRY(remove_file(folder + "/" + name));
+    const std::string path = folder + "/" + name;
+    struct stat found{};
+    const bool old =
+        age.count() == 0 || (stat(path.c_str(), &found) == 0 && found.st_mtim.tv_sec <= latest);
+    if (name.starts_with('.') && old) WEIR_TRY(remove_file(path));
   }
   return {};
 }

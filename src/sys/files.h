@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <string>
 #include <string_view>
@@ -29,8 +30,9 @@ Result<void> make_dirs(const std::string& path, int mode = 0700);
 // Sorted names without those that begin with a dot. An absent directory is empty.
 Result<std::vector<std::string>> list_dir(const std::string& path);
 
-// Removes what interrupted atomic writes left: all files whose names begin with a dot.
-Result<void> remove_temporaries(const std::string& folder);
+// Removes what interrupted atomic writes left: files whose names begin with a dot. Where others
+// write, too: those only that were last written to at least so long ago.
+Result<void> remove_temporaries(const std::string& folder, std::chrono::seconds age = {});
 
 // A file that this process keeps locked, with its pid as content. The lock ends with the process.
 class LockFile {

@@ -50,6 +50,20 @@ TEST_F(Files, DirectoriesAreMadeAndListed) {
   EXPECT_TRUE(read_file(folder_ + "/a/0"));
 }
 
+TEST_F(Files, TemporariesThatAreWrittenNowStayWhereOthersWrite) {
+  for (const char* name : {"/.old", "/.new", "/old"}) {
+    ASSERT_TRUE(write_file_atomic(folder_ + name, ""));
+  }
+  const auto long_ago = std::filesystem::file_time_type::clock::now() - std::chrono::minutes(2);
+  for (const char* name : {"/.old", "/old"}) {
+    std::filesystem::last_write_time(folder_ + name, long_ago);
+  }
+  ASSERT_TRUE(remove_temporaries(folder_, std::chrono::minutes(1)));
+  EXPECT_FALSE(read_file(folder_ + "/.old"));
+  EXPECT_TRUE(read_file(folder_ + "/.new"));
+  EXPECT_TRUE(read_file(folder_ + "/old"));
+}
+
 TEST_F(Files, ALockHasOneHolder) {
   const auto path = folder_ + "/pid";
   {
