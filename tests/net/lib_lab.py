@@ -116,27 +116,32 @@ class Pod(Namespace):
 
     def __init__(self, lab, node, name, annotations=None, runtime=None):
         super().__init__(f"p-{name}")
-        self.lab, self.node, self.pod = lab, node, name
+        self.lab, self.node, self.pod, self.container = lab, node, name, name
         self.runtime = runtime or {}
         self.annotations = annotations or {}
         self.key = f"lab/{name}"
         self.address = {}
 
-    def cni(self, command, code=0):
-        """None as code: any answer. Gives the plugin's document, or None."""
+    def call(self, command, under=(), **options):
+        """The plugin as a runtime calls it; under: words of what runs it."""
         node = self.node
         config = {"cniVersion": "1.0.0", "name": "weir", "type": "weir-cni",
                   "runDir": str(node.run_dir), "stateDir": str(node.state),
                   "runtimeConfig": self.runtime}
-        environment = {"CNI_COMMAND": command, "CNI_CONTAINERID": self.pod, "CNI_IFNAME": "eth0",
-                       "CNI_NETNS": self.path, "CNI_PATH": str(BIN),
+        environment = {"CNI_COMMAND": command, "CNI_CONTAINERID": self.container,
+                       "CNI_IFNAME": "eth0", "CNI_NETNS": self.path, "CNI_PATH": str(BIN),
                        "CNI_ARGS": f"K8S_POD_NAMESPACE=lab;K8S_POD_NAME={self.pod}"}
         with node.inside():
-            done = subprocess.run([BIN / "weir-cni"], env=environment, input=json.dumps(config),
-                                  text=True, capture_output=True, timeout=PATIENCE, check=False)
+            return subprocess.run([*under, BIN / "weir-cni"], env=environment, text=True,
+                                  input=json.dumps(config), capture_output=True,
+                                  timeout=PATIENCE, check=False, **options)
+
+    def cni(self, command, code=0):
+        """None as code: any answer. Gives the plugin's status and document, or None."""
+        done = self.call(command)
         if code is not None and (done.returncode == 0) != (code == 0):
             raise AssertionError(f"{command} {self.pod}: {done.stdout} {done.stderr} "
-                                 f"{node.log_end()}")
+                                 f"{self.node.log_end()}")
         return done.returncode, json.loads(done.stdout) if done.stdout.strip() else None
 
     def attach(self):
@@ -223,17 +228,20 @@ class Node(Namespace, Agent):
         words = [word for pair in options.items() for word in pair] + repeated
         return [str(word) for word in ("nsenter", f"--net={self.path}", BIN / "weir-agent", *words)]
 
-    def launch(self, *arguments):
+    def launch(self, *arguments, under=(), **options):
         with open(self.log, "a") as log:
-            self.process = subprocess.Popen(self.command(*arguments), stdout=log, stderr=log,
-                                            stdin=subprocess.DEVNULL,
-                                            preexec_fn=lib_net.die_with_parent)
+            self.process = subprocess.Popen([*under, *self.command(*arguments)], stdout=log,
+                                            stderr=log, stdin=subprocess.DEVNULL,
+                                            preexec_fn=lib_net.die_with_parent, **options)
 
     def start(self, *arguments):
         arguments = arguments or self.lab.arguments
         self.launch(*arguments)
-        wait_for(self.serves, f"the agent of {self.node} to serve")
+        self.await_serving()
         return self
+
+    def await_serving(self):
+        wait_for(self.serves, f"the agent of {self.node} to serve")
 
     def serves(self):
         assert self.process.poll() is None, f"the agent of {self.node} ended: {self.log_end()}"
@@ -293,7 +301,7 @@ class Lab:
         for node in self.nodes:
             node.launch(*self.arguments)
         for node in self.nodes:
-            wait_for(node.serves, f"the agent of {node.node} to serve")
+            node.await_serving()
 
     def pod(self, node, name, annotations=None):
         return Pod(self, node, name, annotations).add()

@@ -15,6 +15,7 @@ import lib_lab
 import lib_net
 from lib_lab import WORLD, claim, equal
 from lib_net import wait_for
+from lib_remains import answers, remains
 from lib_traffic import Traffic, flows_on, no_loss
 
 ROUNDS = 20
@@ -36,38 +37,6 @@ def counted(node, family, one, other):
         if list(zip((key[:16], key[16:32]), ports)) == ends and key[36] == socket.IPPROTO_TCP:
             return sum(struct.unpack("=QQ", value[112:128]))
     return None
-
-
-def remains(node):
-    """Everything of pods that a node has, by kind."""
-    links = [name for name in node.links() if name.startswith("weir") and name != "weir_vxlan"]
-    routes = [route for family in ("-4", "-6") for route in
-              node.json(family, "route", "show", "table", "all") if route.get("dev") in links]
-    neighbours = [entry["dst"] for entry in node.json("neigh", "show", "nud", "permanent")
-                  if entry["dev"] in links]
-    return {"links": sorted(links), "routes": len(routes), "neighbours": sorted(neighbours),
-            "records": sorted(os.listdir(node.state / "sandboxes")),
-            "spool": sorted(os.listdir(node.state / "cni-spool"))
-            if (node.state / "cni-spool").exists() else [],
-            "endpoints": sorted(one["pod"] for one in node.get("/v1/endpoints")),
-            "map": sorted(key.hex() for key in node.map("weir_endpoint")),
-            "pins": node.pins(), "used": [pool["used"] for pool in node.status()["pools"]]}
-
-
-def answers(client, pod):
-    for family, address in pod.address.items():
-        with lib_net.icmp_socket(client, family) as sock:
-            number = random.randrange(1, 65536)
-
-            def echoed(sock=sock, family=family, address=address, number=number):
-                sock.sendto(lib_net.echo_request(family, number, b"there?"), (address, 0))
-                try:
-                    return lib_net.next_icmp(sock, family, lambda kind, _, other, __: (
-                        kind, other) == (lib_net.ECHO_REPLY[family], number), "a reply", 1)
-                except AssertionError:
-                    return None
-
-            wait_for(echoed, f"{pod.pod} to answer at {address}", 5)
 
 
 # --- adoption under traffic ----------------------------------------------------------------------
