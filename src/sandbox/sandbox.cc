@@ -114,6 +114,7 @@ void Sandboxes::dispatch(const cni::Request& request, const Answer& answer) {
 }
 
 void Sandboxes::add(const cni::Request& request, const Answer& answer) {
+  apply_spool();  // a DEL that was kept while the last agent died is older than this
   if (busy_.contains(request.id)) {
     return fail(request, {cni::kTryAgainLater, "this attachment is being removed", {}}, answer);
   }

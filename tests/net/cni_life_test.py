@@ -102,6 +102,20 @@ def away(node):
         node.start()
         bed.wait_for(lambda: not node.leftovers(), "the spool to be applied")
         node.expect_clean(pod)
+    with bed.claim(f"{node.kind}: a DEL that was kept late is done before the ADD that follows"):
+        node.add("c1", pod)
+        node.stop(signal.SIGKILL)
+        node.delete("c1", pod)
+        kept = next((node.state / "cni-spool").glob("*.json"))
+        text = kept.read_text()
+        kept.unlink()
+        node.start()
+        kept.write_text(text)  # the plugin was slower than this agent's start
+        bed.wait_for(lambda: node.call("ADD", "c1", pod).status == 0, "ADD to work")
+        bed.wait_for(lambda: not kept.exists(), "the sweep")
+        assert node.endpoints() and "eth0" in pod.links(), "the pod is gone"
+        node.delete("c1", pod)
+        node.expect_clean(pod)
     with bed.claim(f"{node.kind}: a DEL that cannot be kept is error {LATER}"):
         node.stop()
         config = dict(node.config(), stateDir="/proc/none")
