@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -143,6 +144,18 @@ class Cluster:
             return int((STATE / node / f"{daemon}.pid").read_text())
         except (FileNotFoundError, ValueError):
             return None
+
+    def kill(self, daemon, node):
+        """At once, as a crash would: the node starts it again."""
+        init = (STATE / node / "init.pid").read_text().strip()
+        space, inside = os.readlink(f"/proc/{init}/ns/pid"), str(self.daemon_pid(daemon, node))
+        for entry in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):  # ended meanwhile
+                numbers = re.search(r"^NSpid:(.*)$", (entry / "status").read_text(), re.M)[1].split()
+                if numbers[-1] == inside and os.readlink(entry / "ns/pid") == space:
+                    os.kill(int(entry.name), signal.SIGKILL)
+                    return
+        raise AssertionError(f"{node} has no process of {daemon}")
 
     # --- Weir ------------------------------------------------------------------------------------
 

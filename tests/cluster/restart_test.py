@@ -3,7 +3,10 @@
 containerd, the API server, agents by SIGKILL and by an update of all nodes. Nothing is lost. Then a
 node boots anew, and its pods come back."""
 
+import itertools
+import json
 import sys
+from concurrent import futures
 
 import lib_cluster
 import lib_steady
@@ -12,7 +15,8 @@ from lib_lab import claim, equal
 from lib_net import wait_for
 from lib_steady import PORT, Steady, flows_on, lost, no_loss
 
-CLAIMS = 14
+CLAIMS = 17
+FEW = 10
 MANIFEST = f"""
 apiVersion: apps/v1
 kind: DaemonSet
@@ -67,6 +71,75 @@ def daemons(cluster, traffic):
                         f"a pod on {node}", 90)
             equal(restart_counts(cluster), counts)
             equal(lost(traffic), {})
+
+
+def crash(cluster, traffic):
+    """containerd dies in the middle of what it does: it comes back, and asks again."""
+    counts = restart_counts(cluster)
+    old, new = ([f"{name}{number}" for number in range(FEW)] for name in ("old", "new"))
+    with claim(f"containerd is killed while {FEW} pods start and {FEW} stop: all do"):
+        place(cluster, old)
+        cluster.ready(*old)
+        with futures.ThreadPoolExecutor() as pool:
+            killers = [pool.submit(kill_busy_containerd, cluster, node) for node in cluster.nodes]
+            place(cluster, new)
+            cluster.kubectl("delete", "pod", *old, "--wait=false")
+            for killer in killers:
+                killer.result()
+        cluster.ready(*new)
+        cluster.kubectl("wait", "--for=delete", "--timeout=60s", *(f"pod/{pod}" for pod in old))
+    with claim("then nodes have addresses and links for the pods that run, and no other"):
+        for node in cluster.nodes:
+            settled(cluster, node)
+        cluster.kubectl("delete", "pod", *new, "--timeout=60s")
+        for node in cluster.nodes:
+            settled(cluster, node)
+    with claim("other pods were left alone, and traffic went on"):
+        equal(restart_counts(cluster), counts)
+        equal(lost(traffic), {})
+
+
+def kill_busy_containerd(cluster, node):
+    """In the middle of several ADDs and DELs."""
+    before = cluster.attached(node)
+    wait_for(lambda: cluster.attached(node) != before, f"ADD or DEL on {node}", 30)
+    cluster.kill("containerd", node)
+    attached = cluster.attached(node)
+    left = [pod for pod in attached if pod.startswith("old")]
+    here = [pod for pod in attached if pod.startswith("new")]
+    print(f"      {node}: killed after {len(here)} ADDs, with {len(left)} DELs to come", flush=True)
+    assert left or len(here) < FEW // len(cluster.nodes), "it had done all"
+
+
+def place(cluster, pods):
+    """In turn on all nodes."""
+    nodes = itertools.cycle(cluster.nodes)
+    cluster.apply("\n---\n".join(SMALL % (pod, next(nodes), AGNHOST) for pod in pods))
+
+
+def surplus(cluster, node):
+    """What differs from the pods that the node should have; empty: nothing."""
+    pods = cluster.scheduled(node)
+    links = [link["ifname"] for link in json.loads(cluster.on(node, "ip", "-j", "link"))
+             if link["ifname"].startswith("weir") and link["ifname"] != "weir_vxlan"]
+    used = [pool["used"] for pool in cluster.agent(node, "/v1/status")["pools"]]
+    found = {"pods": cluster.attached(node), "links": len(links), "addresses": used}
+    wanted = {"pods": pods, "links": len(pods), "addresses": [len(pods)] * len(used)}
+    return {kind: (value, wanted[kind]) for kind, value in found.items() if value != wanted[kind]}
+
+
+def settled(cluster, node):
+    wrong = {}
+
+    def right():
+        wrong.clear()
+        wrong.update(surplus(cluster, node))
+        return not wrong
+    try:
+        retried(right, f"{node} to have what its pods need", 60)
+    except AssertionError as error:
+        error.add_note(str(wrong))
+        raise
 
 
 def started_pod(cluster, name, node):
@@ -157,7 +230,7 @@ def main():
     traffic = Steady(cluster)
     with claim("traffic flows: echoes, 1000 datagrams a second, new connections"):
         flows_on(traffic, "at first")
-    for part in (daemons, api_server, agents):
+    for part in (daemons, crash, api_server, agents):
         part(cluster, traffic)
     with claim("nothing was lost, reset or refused in all of it"):
         no_loss(traffic.end())
