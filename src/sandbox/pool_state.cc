@@ -14,6 +14,9 @@ namespace {
 
 using Json = nlohmann::json;
 
+// Links' numbers are handles and some more, and the kernel's are of 31 bits.
+constexpr std::uint64_t kMaxHandle = 1U << 30;
+
 Result<std::string> boot_id() {
   static const auto id = read_sysctl("kernel/random/boot_id");
   return id;
@@ -32,17 +35,23 @@ Result<PoolState> load_pool_state(const std::string& path) {
   const auto text = read_file(path, 64 << 20);
   if (!text && text.error().code() == Code::kNotFound) return PoolState{};
   if (!text) return text.error();
+  auto state = parse_pool_state(*text);
+  return state ? state : state.error().within(path);
+}
+
+Result<PoolState> parse_pool_state(std::string_view text) {
   WEIR_ASSIGN(const auto boot, boot_id());
-  const auto json = Json::parse(*text, nullptr, false);
-  const Error broken(Code::kInvalid, fmt::format("{}: not a pool state", path));
+  const auto json = Json::parse(text, nullptr, false);
+  const Error broken(Code::kInvalid, "not a pool state");
   if (!json.is_object() || !json.contains("resting") || !json["resting"].is_array()) return broken;
   PoolState state;
   const auto number = [](const Json& object, const char* key) {
     const auto found = object.find(key);
     return found != object.end() && found->is_number_unsigned() ? found->get<std::uint64_t>() : 0;
   };
-  state.next_handle =
-      static_cast<std::uint32_t>(std::max<std::uint64_t>(1, number(json, "next_handle")));
+  const std::uint64_t next_handle = number(json, "next_handle");
+  if (next_handle > kMaxHandle) return broken;
+  state.next_handle = static_cast<std::uint32_t>(std::max<std::uint64_t>(1, next_handle));
   const bool this_boot = json.contains("boot_id") && json["boot_id"] == boot;
   for (const auto& one : json["resting"]) {
     if (!one.is_object() || !one.contains("address") || !one["address"].is_string()) return broken;

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/result.h"
@@ -22,6 +23,7 @@ std::uint64_t boot_time_ns();
 // An absent file is an empty state. Times of an earlier boot mean nothing here: those addresses
 // begin their rest anew.
 Result<PoolState> load_pool_state(const std::string& path);
+Result<PoolState> parse_pool_state(std::string_view text);  // of such a file
 Result<void> save_pool_state(const std::string& path, const PoolState& state);
 
 }  // namespace weir

@@ -44,8 +44,9 @@ TEST_F(PoolStateFile, AnotherBootsTimesBeginTheRestAnew) {
 
 TEST_F(PoolStateFile, AbsentIsEmptyAndBrokenIsAnError) {
   EXPECT_TRUE(load_pool_state(path_)->resting.empty());
-  for (const char* text : {"", "{", "[]", "{}", R"({"resting":[1]})",
-                           R"({"resting":[{"address":"x"}]})", R"({"resting":[{"address":7}]})"}) {
+  for (const char* text :
+       {"", "{", "[]", "{}", R"({"resting":[1]})", R"({"next_handle":4294967296,"resting":[]})",
+        R"({"resting":[{"address":"x"}]})", R"({"resting":[{"address":7}]})"}) {
     ASSERT_TRUE(write_file_atomic(path_, text));
     EXPECT_FALSE(load_pool_state(path_)) << text;
   }
