@@ -11,6 +11,7 @@
 #include <array>
 #include <cstring>
 
+#include "sys/answers.h"
 #include "sys/attributes.h"
 #include "sys/links.h"
 
@@ -37,45 +38,13 @@ LinkAddress link_address_of(const nlattr* attr) {
   return address;
 }
 
-std::uint32_t u32_or_zero(const nlattr* attr) {
-  return attr == nullptr ? 0 : mnl_attr_get_u32(attr);
-}
-
 Link::Vxlan vxlan_of(const nlattr* data) {
   const auto found = nested<IFLA_VXLAN_MAX + 1>(data);
   Link::Vxlan vxlan;
-  if (found[IFLA_VXLAN_PORT]) vxlan.port = ntohs(mnl_attr_get_u16(found[IFLA_VXLAN_PORT]));
-  if (found[IFLA_VXLAN_COLLECT_METADATA]) {
-    vxlan.external = mnl_attr_get_u8(found[IFLA_VXLAN_COLLECT_METADATA]) != 0;
-  }
-  if (found[IFLA_VXLAN_LEARNING]) {
-    vxlan.learning = mnl_attr_get_u8(found[IFLA_VXLAN_LEARNING]) != 0;
-  }
+  vxlan.port = ntohs(number_of<std::uint16_t>(found[IFLA_VXLAN_PORT]));
+  vxlan.external = number_of<std::uint8_t>(found[IFLA_VXLAN_COLLECT_METADATA]) != 0;
+  vxlan.learning = number_of<std::uint8_t>(found[IFLA_VXLAN_LEARNING]) != 0;
   return vxlan;
-}
-
-Link link_of(const nlmsghdr* message) {
-  const auto* header = static_cast<const ifinfomsg*>(mnl_nlmsg_get_payload(message));
-  const auto found = attributes<IFLA_MAX + 1, ifinfomsg>(message);
-  Link link;
-  link.index = static_cast<std::uint32_t>(header->ifi_index);
-  link.up = (header->ifi_flags & IFF_UP) != 0;
-  if (found[IFLA_IFNAME]) link.name = mnl_attr_get_str(found[IFLA_IFNAME]);
-  link.address = link_address_of(found[IFLA_ADDRESS]);
-  link.mtu = u32_or_zero(found[IFLA_MTU]);
-  link.peer_index = u32_or_zero(found[IFLA_LINK]);
-  if (found[IFLA_LINK_NETNSID]) {
-    link.peer_netns = static_cast<int>(mnl_attr_get_u32(found[IFLA_LINK_NETNSID]));
-  }
-  if (found[IFLA_XDP]) {
-    const auto* attached = nested<IFLA_XDP_MAX + 1>(found[IFLA_XDP])[IFLA_XDP_ATTACHED];
-    link.xdp = attached != nullptr && mnl_attr_get_u8(attached) == XDP_ATTACHED_DRV;
-  }
-  if (!found[IFLA_LINKINFO]) return link;
-  const auto info = nested<IFLA_INFO_MAX + 1>(found[IFLA_LINKINFO]);
-  if (info[IFLA_INFO_KIND]) link.kind = mnl_attr_get_str(info[IFLA_INFO_KIND]);
-  if (link.kind == "vxlan" && info[IFLA_INFO_DATA]) link.vxlan = vxlan_of(info[IFLA_INFO_DATA]);
-  return link;
 }
 
 // A dump of one kind of thing: `parse` gives a value, or none to skip the answer.
@@ -94,29 +63,68 @@ Result<std::vector<Value>> list(Netlink& netlink, std::uint16_t type, Header hea
   return values;
 }
 
-std::optional<request::Route> route_of(const nlmsghdr* message) {
-  const auto* header = static_cast<const rtmsg*>(mnl_nlmsg_get_payload(message));
+// The answer to a question about one link.
+Result<Link> one_link(Netlink& netlink, Batch& batch) {
+  Link link;
+  WEIR_TRY(netlink.dump(
+      batch, [&link](const nlmsghdr* message) { link = answer::link_of(message).value_or(Link{}); },
+      {}));
+  return link;
+}
+
+}  // namespace
+
+std::optional<Link> answer::link_of(const nlmsghdr* message) {
+  const auto* header = header_of<ifinfomsg>(message);
+  if (header == nullptr) return {};
+  const auto found = attributes<IFLA_MAX + 1, ifinfomsg>(message);
+  Link link;
+  link.index = static_cast<std::uint32_t>(header->ifi_index);
+  link.up = (header->ifi_flags & IFF_UP) != 0;
+  link.name = text_of(found[IFLA_IFNAME]);
+  link.address = link_address_of(found[IFLA_ADDRESS]);
+  link.mtu = number_of<std::uint32_t>(found[IFLA_MTU]);
+  link.peer_index = number_of<std::uint32_t>(found[IFLA_LINK]);
+  if (found[IFLA_LINK_NETNSID]) {
+    link.peer_netns = number_of<std::int32_t>(found[IFLA_LINK_NETNSID]);
+  }
+  if (found[IFLA_XDP]) {
+    const auto* attached = nested<IFLA_XDP_MAX + 1>(found[IFLA_XDP])[IFLA_XDP_ATTACHED];
+    link.xdp = number_of<std::uint8_t>(attached) == XDP_ATTACHED_DRV;
+  }
+  if (!found[IFLA_LINKINFO]) return link;
+  const auto info = nested<IFLA_INFO_MAX + 1>(found[IFLA_LINKINFO]);
+  link.kind = text_of(info[IFLA_INFO_KIND]);
+  if (link.kind == "vxlan" && info[IFLA_INFO_DATA]) link.vxlan = vxlan_of(info[IFLA_INFO_DATA]);
+  return link;
+}
+
+std::optional<request::Route> answer::route_of(const nlmsghdr* message) {
+  const auto* header = header_of<rtmsg>(message);
+  if (header == nullptr) return {};
   const auto found = attributes<RTA_MAX + 1, rtmsg>(message);
   if (header->rtm_type != RTN_UNICAST || (header->rtm_flags & RTM_F_CLONED) != 0) return {};
-  if (found[RTA_TABLE] && mnl_attr_get_u32(found[RTA_TABLE]) != RT_TABLE_MAIN) return {};
+  const nlattr* table = found[RTA_TABLE];
+  if (table != nullptr && number_of<std::uint32_t>(table) != RT_TABLE_MAIN) return {};
   if (!found[RTA_OIF]) return {};
   request::Route route;
   const bool v4 = header->rtm_family == AF_INET;
   const Address any = v4 ? Address::v4(0) : Address();
   route.destination = Cidr(found[RTA_DST] ? address_of(found[RTA_DST]) : any, header->rtm_dst_len);
-  route.index = mnl_attr_get_u32(found[RTA_OIF]);
+  route.index = number_of<std::uint32_t>(found[RTA_OIF]);
   if (found[RTA_GATEWAY]) route.via = address_of(found[RTA_GATEWAY]);
   if (found[RTA_PREFSRC]) route.source = address_of(found[RTA_PREFSRC]);
   route.onlink = (header->rtm_flags & RTNH_F_ONLINK) != 0;
   route.protocol = header->rtm_protocol;
   if (found[RTA_METRICS]) {
-    route.mtu = u32_or_zero(nested<RTAX_MAX + 1>(found[RTA_METRICS])[RTAX_MTU]);
+    route.mtu = number_of<std::uint32_t>(nested<RTAX_MAX + 1>(found[RTA_METRICS])[RTAX_MTU]);
   }
   return route;
 }
 
-std::optional<Neighbour> neighbour_of(const nlmsghdr* message) {
-  const auto* header = static_cast<const ndmsg*>(mnl_nlmsg_get_payload(message));
+std::optional<Neighbour> answer::neighbour_of(const nlmsghdr* message) {
+  const auto* header = header_of<ndmsg>(message);
+  if (header == nullptr) return {};
   const auto found = attributes<NDA_MAX + 1, ndmsg>(message);
   if (!found[NDA_DST]) return {};
   Neighbour neighbour;
@@ -127,8 +135,9 @@ std::optional<Neighbour> neighbour_of(const nlmsghdr* message) {
   return neighbour;
 }
 
-std::optional<LinkAddressing> addressing_of(const nlmsghdr* message) {
-  const auto* header = static_cast<const ifaddrmsg*>(mnl_nlmsg_get_payload(message));
+std::optional<LinkAddressing> answer::addressing_of(const nlmsghdr* message) {
+  const auto* header = header_of<ifaddrmsg>(message);
+  if (header == nullptr) return {};
   const auto found = attributes<IFA_MAX + 1, ifaddrmsg>(message);
   const nlattr* attr = found[IFA_LOCAL] ? found[IFA_LOCAL] : found[IFA_ADDRESS];
   if (attr == nullptr) return {};
@@ -136,11 +145,8 @@ std::optional<LinkAddressing> addressing_of(const nlmsghdr* message) {
   return LinkAddressing{header->ifa_index, Cidr(address, header->ifa_prefixlen), address};
 }
 
-}  // namespace
-
 Result<std::vector<Link>> list_links(Netlink& netlink) {
-  return list<Link>(netlink, RTM_GETLINK, ifinfomsg{}, "list links",
-                    [](const nlmsghdr* message) { return std::optional(link_of(message)); });
+  return list<Link>(netlink, RTM_GETLINK, ifinfomsg{}, "list links", answer::link_of);
 }
 
 Result<Link> find_link(Netlink& netlink, const std::string& name) {
@@ -148,9 +154,7 @@ Result<Link> find_link(Netlink& netlink, const std::string& name) {
   batch.add<ifinfomsg>(RTM_GETLINK, 0, fmt::format("link {}", name));
   batch.put_string(IFLA_IFNAME, name);
   batch.put_u32(IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS);
-  Link link;
-  WEIR_TRY(netlink.dump(batch, [&link](const nlmsghdr* message) { link = link_of(message); }, {}));
-  return link;
+  return one_link(netlink, batch);
 }
 
 Result<Link> find_peer(Netlink& netlink, const Link& link) {
@@ -164,25 +168,25 @@ Result<Link> find_peer(Netlink& netlink, const Link& link) {
   if (link.peer_netns) {
     batch.put_u32(IFLA_TARGET_NETNSID, static_cast<std::uint32_t>(*link.peer_netns));
   }
-  Link peer;
-  WEIR_TRY(netlink.dump(batch, [&peer](const nlmsghdr* message) { peer = link_of(message); }, {}));
+  WEIR_ASSIGN(const Link peer, one_link(netlink, batch));
   return peer.kind == "veth" ? Result<Link>(peer) : unseen;
 }
 
 Result<std::vector<LinkAddressing>> list_addresses(Netlink& netlink, std::uint32_t index) {
   ifaddrmsg header{};
   header.ifa_index = index;
-  return list<LinkAddressing>(netlink, RTM_GETADDR, header, "list addresses", addressing_of);
+  return list<LinkAddressing>(netlink, RTM_GETADDR, header, "list addresses",
+                              answer::addressing_of);
 }
 
 Result<std::vector<request::Route>> list_routes(Netlink& netlink) {
-  return list<request::Route>(netlink, RTM_GETROUTE, rtmsg{}, "list routes", route_of);
+  return list<request::Route>(netlink, RTM_GETROUTE, rtmsg{}, "list routes", answer::route_of);
 }
 
 Result<std::vector<Neighbour>> list_neighbours(Netlink& netlink, std::uint32_t index) {
   return list<Neighbour>(netlink, RTM_GETNEIGH, ndmsg{}, "list neighbours",
                          [index](const nlmsghdr* message) {
-                           auto neighbour = neighbour_of(message);
+                           auto neighbour = answer::neighbour_of(message);
                            if (neighbour && index != 0 && neighbour->index != index) {
                              neighbour.reset();
                            }

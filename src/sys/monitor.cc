@@ -9,33 +9,39 @@
 #include <cerrno>
 #include <optional>
 
+#include "sys/answers.h"
+#include "sys/attributes.h"
+
 namespace weir {
-namespace {
 
-using Subject = NetworkMonitor::Subject;
-
-std::optional<NetworkMonitor::Change> change_of(const nlmsghdr* message) {
-  const void* payload = mnl_nlmsg_get_payload(message);
+std::optional<NetworkMonitor::Change> answer::change_of(const nlmsghdr* message) {
+  using Subject = NetworkMonitor::Subject;
   const bool gone = message->nlmsg_type == RTM_DELLINK || message->nlmsg_type == RTM_DELADDR ||
                     message->nlmsg_type == RTM_DELROUTE || message->nlmsg_type == RTM_DELNEIGH;
   switch (message->nlmsg_type) {
     case RTM_NEWLINK:
     case RTM_DELLINK: {
-      const int index = static_cast<const ifinfomsg*>(payload)->ifi_index;
-      return NetworkMonitor::Change{Subject::kLink, gone, static_cast<std::uint32_t>(index)};
+      const auto* header = header_of<ifinfomsg>(message);
+      if (header == nullptr) return {};
+      return NetworkMonitor::Change{Subject::kLink, gone,
+                                    static_cast<std::uint32_t>(header->ifi_index)};
     }
     case RTM_NEWADDR:
-    case RTM_DELADDR:
-      return NetworkMonitor::Change{Subject::kAddress, gone,
-                                    static_cast<const ifaddrmsg*>(payload)->ifa_index};
+    case RTM_DELADDR: {
+      const auto* header = header_of<ifaddrmsg>(message);
+      if (header == nullptr) return {};
+      return NetworkMonitor::Change{Subject::kAddress, gone, header->ifa_index};
+    }
     case RTM_NEWROUTE:
-    case RTM_DELROUTE:
-      return NetworkMonitor::Change{Subject::kRoute, gone, 0,
-                                    static_cast<const rtmsg*>(payload)->rtm_protocol};
+    case RTM_DELROUTE: {
+      const auto* header = header_of<rtmsg>(message);
+      if (header == nullptr) return {};
+      return NetworkMonitor::Change{Subject::kRoute, gone, 0, header->rtm_protocol};
+    }
     case RTM_NEWNEIGH:
     case RTM_DELNEIGH: {
-      const auto* header = static_cast<const ndmsg*>(payload);
-      if ((header->ndm_state & NUD_PERMANENT) == 0) return {};
+      const auto* header = header_of<ndmsg>(message);
+      if (header == nullptr || (header->ndm_state & NUD_PERMANENT) == 0) return {};
       return NetworkMonitor::Change{Subject::kNeighbour, gone,
                                     static_cast<std::uint32_t>(header->ndm_ifindex)};
     }
@@ -43,8 +49,6 @@ std::optional<NetworkMonitor::Change> change_of(const nlmsghdr* message) {
       return {};
   }
 }
-
-}  // namespace
 
 Result<NetworkMonitor> NetworkMonitor::open() {
   Fd fd(socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_ROUTE));
@@ -75,8 +79,8 @@ Result<NetworkMonitor::Changes> NetworkMonitor::read() {
     if (n < 0) return errno_error(errno, "netlink monitor");
     int left = static_cast<int>(n);
     const auto* message = reinterpret_cast<const nlmsghdr*>(buffer);
-    for (; mnl_nlmsg_ok(message, left); message = mnl_nlmsg_next(message, &left)) {
-      if (const auto change = change_of(message)) changes.changes.push_back(*change);
+    for (; is_whole(message, left); message = mnl_nlmsg_next(message, &left)) {
+      if (const auto change = answer::change_of(message)) changes.changes.push_back(*change);
     }
   }
 }

@@ -8,6 +8,8 @@
 #include <cerrno>
 #include <cstring>
 
+#include "sys/attributes.h"
+
 namespace weir {
 namespace {
 
@@ -15,15 +17,15 @@ constexpr std::size_t kBatchBytes = 8192;
 constexpr std::size_t kMessageRoom = 1024;  // most bytes of one message; ours are far smaller
 
 // The kernel's own words about an error, if it sent any.
-std::string_view extended_ack(const nlmsghdr* reply) {
+std::string extended_ack(const nlmsghdr* reply) {
   if ((reply->nlmsg_flags & NLM_F_ACK_TLVS) == 0) return {};
   const auto* error = static_cast<const nlmsgerr*>(mnl_nlmsg_get_payload(reply));
   std::size_t offset = sizeof(nlmsgerr);
   if ((reply->nlmsg_flags & NLM_F_CAPPED) == 0) offset += error->msg.nlmsg_len - sizeof(nlmsghdr);
-  std::string_view words;
+  std::string words;
   const auto take = [](const nlattr* attr, void* into) {
     if (mnl_attr_get_type(attr) == NLMSGERR_ATTR_MSG) {
-      *static_cast<std::string_view*>(into) = mnl_attr_get_str(attr);
+      *static_cast<std::string*>(into) = text_of(attr);
     }
     return MNL_CB_OK;
   };
@@ -137,7 +139,7 @@ Result<void> Netlink::run(Batch& batch) {
     WEIR_ASSIGN(const std::size_t size, receive());
     int left = static_cast<int>(size);
     const auto* reply = reinterpret_cast<const nlmsghdr*>(reply_.data());
-    for (; mnl_nlmsg_ok(reply, left); reply = mnl_nlmsg_next(reply, &left)) {
+    for (; is_whole(reply, left); reply = mnl_nlmsg_next(reply, &left)) {
       if (reply->nlmsg_type != NLMSG_ERROR || reply->nlmsg_seq - first > last - first) continue;
       const int error = -static_cast<const nlmsgerr*>(mnl_nlmsg_get_payload(reply))->error;
       const auto& message = batch.messages_[reply->nlmsg_seq - first];
@@ -161,7 +163,7 @@ Result<void> Netlink::dump(Batch& request, const std::function<void(const nlmsgh
     WEIR_ASSIGN(const std::size_t size, receive());
     int left = static_cast<int>(size);
     const auto* reply = reinterpret_cast<const nlmsghdr*>(reply_.data());
-    for (; mnl_nlmsg_ok(reply, left); reply = mnl_nlmsg_next(reply, &left)) {
+    for (; is_whole(reply, left); reply = mnl_nlmsg_next(reply, &left)) {
       if (reply->nlmsg_seq != wanted) continue;
       interrupted |= (reply->nlmsg_flags & NLM_F_DUMP_INTR) != 0;
       if (reply->nlmsg_type == NLMSG_ERROR) {

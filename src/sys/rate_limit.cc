@@ -10,6 +10,7 @@
 #include <limits>
 #include <string_view>
 
+#include "sys/answers.h"
 #include "sys/attributes.h"
 
 namespace weir {
@@ -35,23 +36,22 @@ RateLimit limit_of(const tc_tbf_qopt& told, std::uint64_t rate) {
           told.limit};
 }
 
-std::optional<RateLimit> parse(const nlmsghdr* message, std::uint32_t index) {
-  const auto* header = static_cast<const tcmsg*>(mnl_nlmsg_get_payload(message));
+}  // namespace
+
+std::optional<RateLimit> answer::rate_limit_of(const nlmsghdr* message, std::uint32_t index) {
+  const auto* header = header_of<tcmsg>(message);
+  if (header == nullptr) return {};
   if (header->tcm_ifindex != static_cast<int>(index) || header->tcm_parent != TC_H_ROOT) return {};
   const auto found = attributes<TCA_MAX + 1, tcmsg>(message);
-  if (!found[TCA_KIND] || !found[TCA_OPTIONS] || mnl_attr_get_str(found[TCA_KIND]) != kKind) {
-    return {};
-  }
+  if (!found[TCA_OPTIONS] || text_of(found[TCA_KIND]) != kKind) return {};
   const auto options = nested<TCA_TBF_MAX + 1>(found[TCA_OPTIONS]);
   const nlattr* parameters = options[TCA_TBF_PARMS];
   tc_tbf_qopt told{};
   if (parameters == nullptr || mnl_attr_get_payload_len(parameters) < sizeof told) return {};
   std::memcpy(&told, mnl_attr_get_payload(parameters), sizeof told);
   const nlattr* wide = options[TCA_TBF_RATE64];
-  return limit_of(told, wide == nullptr ? told.rate.rate : mnl_attr_get_u64(wide));
+  return limit_of(told, wide == nullptr ? told.rate.rate : number_of<std::uint64_t>(wide));
 }
-
-}  // namespace
 
 void request::limit_rate(Batch& batch, std::uint32_t index, const RateLimit& limit) {
   constexpr std::uint64_t kNarrow = std::numeric_limits<std::uint32_t>::max();
@@ -83,7 +83,7 @@ Result<std::optional<RateLimit>> find_rate_limit(Netlink& netlink, std::uint32_t
   WEIR_TRY(netlink.dump(
       batch,
       [&found, index](const nlmsghdr* message) {
-        if (auto one = parse(message, index)) found = one;
+        if (auto one = answer::rate_limit_of(message, index)) found = one;
       },
       [&found] { found.reset(); }));
   return found;

@@ -1,0 +1,22 @@
+#pragma once
+
+#include <linux/netlink.h>
+
+#include <optional>
+
+#include "sys/links.h"
+#include "sys/monitor.h"
+#include "sys/rate_limit.h"
+
+// What one whole message of the kernel says. None: nothing of that kind, or it is cut short.
+namespace weir::answer {
+
+std::optional<Link> link_of(const nlmsghdr* message);
+std::optional<LinkAddressing> addressing_of(const nlmsghdr* message);
+std::optional<request::Route> route_of(const nlmsghdr* message);
+std::optional<Neighbour> neighbour_of(const nlmsghdr* message);
+// What leaves by the link is limited so.
+std::optional<RateLimit> rate_limit_of(const nlmsghdr* message, std::uint32_t index);
+std::optional<NetworkMonitor::Change> change_of(const nlmsghdr* message);
+
+}  // namespace weir::answer
