@@ -166,6 +166,11 @@ Result<TableMove::Count> HandOver::copy() {
   return first;
 }
 
+Result<TableMove::Count> HandOver::copy_missing() {
+  copied_ns_ = monotonic_ns() - kInFlightNs;
+  return move_.run(*from_, to_, BPF_ANY, made_after(0));
+}
+
 // Not what is there by now: this build's programs may have made it.
 TableMove::Edit HandOver::made_after(std::uint64_t since_ns) const {
   return [this, since_ns](const auto& old, auto key, auto value) {
@@ -195,17 +200,18 @@ Result<void> HandOver::merge(int program) const {
   });
 }
 
-Result<TableMove::Count> HandOver::take_over(const PinPaths& paths, const std::string& build,
-                                             const Heirs& heirs, const ShapedTable& state) {
+Result<void> HandOver::take_over(std::span<const HandOver> tables, const PinPaths& paths,
+                                 const std::string& build, const Heirs& heirs,
+                                 const ShapedTable& state) {
   WEIR_TRY(replace_stages(paths, build, "CONNECT", heirs));
   wait_for_packets();
-  WEIR_ASSIGN(const TableMove::Count later,
-              move_.run(*from_, to_, BPF_ANY, made_after(copied_ns_)));
+  for (const HandOver& one : tables)
+    WEIR_TRY(one.move_.run(*one.from_, one.to_, BPF_ANY, one.made_after(one.copied_ns_)));
   WEIR_TRY(replace_stages(paths, build, "ICMP_E", heirs));  // the kernel keeps 15 characters
   WEIR_TRY(bump_epoch(state));
   wait_for_packets();
-  WEIR_TRY(merge(heirs.merge));
-  return later;
+  for (const HandOver& one : tables) WEIR_TRY(one.merge(heirs.merge));
+  return {};
 }
 
 }  // namespace weir

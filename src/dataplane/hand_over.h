@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 
 #include "base/result.h"
@@ -30,9 +31,14 @@ class HandOver {
   static std::optional<HandOver> plan(const ShapedTable& from, int to, const TableShape& types);
 
   Result<TableMove::Count> copy();
+  // Instead, where an agent died between the two: what it has not copied.
+  Result<TableMove::Count> copy_missing();
   // state: weir_state as the earlier programs read it.
-  Result<TableMove::Count> take_over(const PinPaths& paths, const std::string& build,
-                                     const Heirs& heirs, const ShapedTable& state);
+  // From all builds that have stage tables pinned, but this one. More than one table is taken along
+  // where an agent died in the midst of it.
+  static Result<void> take_over(std::span<const HandOver> tables, const PinPaths& paths,
+                                const std::string& build, const Heirs& heirs,
+                                const ShapedTable& state);
 
  private:
   struct Layout {

@@ -23,17 +23,30 @@ bool forgets_oldest(std::uint32_t type) {
   return type == BPF_MAP_TYPE_LRU_HASH || type == BPF_MAP_TYPE_LRU_PERCPU_HASH;
 }
 
+// Connections of before, until they are taken over.
+std::string left_pin(const PinPaths& paths) { return paths.maps() + "/old-weir_ct"; }
+
 // An earlier build must not be taken for complete once its tables are not the pinned ones.
-void make_incomplete(const PinPaths& paths, const std::string& build) {
+void make_incomplete(const PinPaths& paths) {
   std::error_code ignored;
   for (const auto& entry : std::filesystem::directory_iterator(paths.root, ignored)) {
     const std::string name = entry.path().filename();
-    if (!name.starts_with("progs-") || entry.path() == paths.programs(build)) continue;
-    unlink((entry.path().string() + "/sweep").c_str());
+    if (name.starts_with("progs-")) unlink((entry.path().string() + "/sweep").c_str());
   }
 }
 
 }  // namespace
+
+Migration Migration::begin(const PinPaths& paths) {
+  Migration out;
+  auto left = open_pin(left_pin(paths));
+  if (!left) return out;
+  if (auto table = ShapedTable::open(std::move(*left)))
+    out.left_ = std::make_unique<ShapedTable>(std::move(*table));
+  return out;
+}
+
+bool Migration::hands_over() const { return find(kConnections) != nullptr || left_ != nullptr; }
 
 void Migration::add(std::string name, ShapedTable pinned) {
   Replaced& one = replaced_.emplace_back();
@@ -55,20 +68,31 @@ Result<void> Migration::copy(const bpf_object* object, Remarks& remarks) {
     auto copied = copy_one(one, TableShape::of(object, map), remarks);
     if (!copied) return copied.error().within("map " + one.name);
   }
+  return left_ != nullptr ? copy_left(object) : Result<void>();
+}
+
+Result<void> Migration::copy_left(const bpf_object* object) {
+  const bpf_map* map = bpf_object__find_map_by_name(object, std::string(kConnections).c_str());
+  auto hand_over = HandOver::plan(*left_, bpf_map__fd(map), TableShape::of(object, map));
+  if (!hand_over) return {};
+  WEIR_TRY(hand_over->copy_missing());
+  hand_overs_.push_back(std::move(*hand_over));
   return {};
 }
 
 Result<void> Migration::copy_one(Replaced& one, const TableShape& wanted, Remarks& remarks) {
   const bool connections = one.name == kConnections;
   one.move = TableMove::plan(*one.old, wanted);
-  if (connections) hand_over_ = HandOver::plan(*one.old, one.made.get(), wanted);
-  if (!one.move || (connections && !hand_over_)) {
+  std::optional<HandOver> hand_over;
+  if (connections) hand_over = HandOver::plan(*one.old, one.made.get(), wanted);
+  if (!one.move || (connections && !hand_over)) {
     remarks.warnings.push_back(
         fmt::format("map {}: its layout or capacity changed, its content is lost", one.name));
     return {};
   }
   WEIR_ASSIGN(const TableMove::Count count,
-              connections ? hand_over_->copy() : one.move->run(*one.old, one.made.get(), BPF_ANY));
+              connections ? hand_over->copy() : one.move->run(*one.old, one.made.get(), BPF_ANY));
+  if (hand_over) hand_overs_.push_back(std::move(*hand_over));
   if (count.left != 0) {
     remarks.warnings.push_back(fmt::format("map {}: it is smaller now, {} of its {} rows are lost",
                                            one.name, count.left, count.moved + count.left));
@@ -80,8 +104,13 @@ Result<void> Migration::copy_one(Replaced& one, const TableShape& wanted, Remark
   return {};
 }
 
-Result<void> Migration::pin(const PinPaths& paths, const std::string& build) {
-  if (!replaced_.empty()) make_incomplete(paths, build);
+Result<void> Migration::pin(const PinPaths& paths) {
+  if (!replaced_.empty()) make_incomplete(paths);
+  const Replaced* connections = find(kConnections);
+  if (connections != nullptr && !hand_overs_.empty()) {
+    unlink(left_pin(paths).c_str());
+    WEIR_TRY(weir::pin(connections->old->fd(), left_pin(paths)));
+  }
   for (const Replaced& one : replaced_) {
     const std::string path = paths.maps() + "/" + one.name;
     const std::string beside = paths.maps() + "/new-" + one.name;
@@ -94,20 +123,22 @@ Result<void> Migration::pin(const PinPaths& paths, const std::string& build) {
 
 Result<void> Migration::take_over(const bpf_object* object, const PinPaths& paths,
                                   const std::string& build) {
-  if (!hand_over_) return {};
+  const std::string left = left_pin(paths);
+  if (hand_overs_.empty()) {
+    unlink(left.c_str());
+    return {};
+  }
   const auto program = [object](const char* name) {
     return bpf_program__fd(bpf_object__find_program_by_name(object, name));
   };
   const HandOver::Heirs heirs{
       .in = program("heir_in"), .out = program("heir_out"), .merge = program("ct_merge")};
-  const Replaced* state = find(kState);
-  if (state != nullptr) {
-    WEIR_TRY(hand_over_->take_over(paths, build, heirs, *state->old));
-    return {};
-  }
   WEIR_ASSIGN(Fd pinned, open_pin(paths.maps() + "/" + std::string(kState)));
   WEIR_ASSIGN(const ShapedTable shared, ShapedTable::open(std::move(pinned)));
-  WEIR_TRY(hand_over_->take_over(paths, build, heirs, shared));
+  const Replaced* state = find(kState);
+  WEIR_TRY(HandOver::take_over(hand_overs_, paths, build, heirs,
+                               state != nullptr ? *state->old : shared));
+  unlink(left.c_str());
   return {};
 }
 
@@ -116,8 +147,7 @@ void Migration::finish() {
     if (one.move && forgets_oldest(one.old->shape().type))
       (void)one.move->run(*one.old, one.made.get(), BPF_NOEXIST);
   }
-  hand_over_.reset();
-  replaced_.clear();
+  *this = Migration();
 }
 
 }  // namespace weir

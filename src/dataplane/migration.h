@@ -26,14 +26,17 @@ struct Remarks {
 // into those that it makes instead (docs/decisions/0042-tables-are-taken-along.md).
 class Migration {
  public:
+  // Also what an agent has left that died in the midst of this.
+  static Migration begin(const PinPaths& paths);
   // Is to be replaced by the map of that name.
   void add(std::string name, ShapedTable pinned);
-  bool replaces(std::string_view name) const { return find(name) != nullptr; }
+  // The programs of bpf/heir.bpf.c are needed.
+  bool hands_over() const;
 
-  // The steps, in this order: object is loaded; copy(); pins lead to the new tables; take_over();
-  // links get this build's programs; finish().
+  // The steps, in this order: the object is loaded; copy(); pin(); its stage tables are pinned;
+  // take_over(); its programs are pinned, and links get them; finish().
   Result<void> copy(const bpf_object* object, Remarks& remarks);
-  Result<void> pin(const PinPaths& paths, const std::string& build);
+  Result<void> pin(const PinPaths& paths);
   Result<void> take_over(const bpf_object* object, const PinPaths& paths, const std::string& build);
   // What earlier programs have written of late into tables of which the kernel forgets the oldest.
   void finish();
@@ -46,10 +49,12 @@ class Migration {
     std::optional<TableMove> move;
   };
   const Replaced* find(std::string_view name) const;
+  Result<void> copy_left(const bpf_object* object);
   Result<void> copy_one(Replaced& one, const TableShape& wanted, Remarks& remarks);
 
   std::vector<Replaced> replaced_;
-  std::optional<HandOver> hand_over_;
+  std::unique_ptr<ShapedTable> left_;  // connections, by an agent that died
+  std::vector<HandOver> hand_overs_;
 };
 
 }  // namespace weir

@@ -145,11 +145,12 @@ Result<void> prepare_map(const bpf_object* object, bpf_map* map, const PinPaths&
   return {};
 }
 
-// What is attached of it goes on by its stage tables, as that of any earlier build.
+// As an earlier build: what is attached of it goes on by its stage tables.
 void set_aside(const std::string& dir) {
-  const std::string aside = dir + "-before";
-  remove_pin_dir(aside);
-  std::rename(dir.c_str(), aside.c_str());
+  if (access(dir.c_str(), F_OK) != 0) return;
+  std::string aside = dir + "-before";
+  while (access(aside.c_str(), F_OK) == 0) aside += "-before";
+  if (std::rename(dir.c_str(), aside.c_str()) != 0) remove_pin_dir(dir);
 }
 
 Result<void> pin_maps(weir_bpf& skeleton, const PinPaths& paths) {
@@ -164,14 +165,17 @@ Result<void> pin_maps(weir_bpf& skeleton, const PinPaths& paths) {
   return {};
 }
 
-Result<void> pin_programs(weir_bpf& skeleton, const PinPaths& paths, const std::string& build) {
-  const std::string dir = paths.programs(build);
+Result<void> pin_stages(weir_bpf& skeleton, const std::string& dir) {
   set_aside(dir);
   WEIR_TRY(make_pin_dir(dir));
   for (const char* table : kStageTables) {
     WEIR_TRY(
         pin(bpf_map__fd(bpf_object__find_map_by_name(skeleton.obj, table)), dir + "/" + table));
   }
+  return {};
+}
+
+Result<void> pin_programs(weir_bpf& skeleton, const std::string& dir) {
   const auto pin_program = [&](const char* name) -> Result<void> {
     const bpf_program* program = bpf_object__find_program_by_name(skeleton.obj, name);
     if (!bpf_program__autoload(program)) return {};
@@ -183,24 +187,27 @@ Result<void> pin_programs(weir_bpf& skeleton, const PinPaths& paths, const std::
   return pin_program(kXdp);
 }
 
-// Only what is pinned at the end is adopted by a later agent, whenever this one dies: tables come
-// before programs, and no build's programs beside tables that they do not use.
+// Whenever this agent dies, what runs goes on, and the next agent finds either this build complete
+// or what is left to do: programs are pinned last, and no build's beside tables that they do not
+// use.
 Result<void> pin_and_take_over(weir_bpf& skeleton, const PinPaths& paths, const std::string& build,
                                Migration& migration, Remarks& remarks) {
   WEIR_TRY(migration.copy(skeleton.obj, remarks));
   WEIR_TRY(pin_maps(skeleton, paths));
-  WEIR_TRY(migration.pin(paths, build));
-  WEIR_TRY(pin_programs(skeleton, paths, build));
+  WEIR_TRY(migration.pin(paths));
+  const std::string dir = paths.programs(build);
+  WEIR_TRY(pin_stages(skeleton, dir));
   if (auto taken = migration.take_over(skeleton.obj, paths, build); !taken) {
     remarks.warnings.push_back("connections that began in this moment may end: " +
                                taken.error().text());
   }
-  return {};
+  return pin_programs(skeleton, dir);
 }
 
 Result<void> load(const PinPaths& paths, const Settings& settings, const weir_settings& frozen,
                   const std::string& build, Migration& migration, Remarks& remarks) {
   complaints().clear();
+  migration = Migration::begin(paths);
   const Skeleton skeleton(weir_bpf__open());
   if (!skeleton) return errno_error(errno, "open the programs: " + complaints());
   std::size_t size = 0;
@@ -215,8 +222,7 @@ Result<void> load(const PinPaths& paths, const Settings& settings, const weir_se
   bpf_object__for_each_program(program, skeleton->obj) {
     const std::string_view name = bpf_program__name(program);
     const bool heir = std::ranges::find(kHeirs, name) != kHeirs.end();
-    bpf_program__set_autoload(program,
-                              heir ? migration.replaces("weir_ct") : is_needed(name, frozen));
+    bpf_program__set_autoload(program, heir ? migration.hands_over() : is_needed(name, frozen));
   }
   void* cfg = rodata != nullptr ? bpf_map__initial_value(rodata, &size) : nullptr;
   if (cfg == nullptr || size < sizeof frozen) {
