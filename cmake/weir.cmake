@@ -93,23 +93,38 @@ function(weir_fuzz name)
   set_tests_properties(tests/fuzz/${name} PROPERTIES LABELS fuzz TIMEOUT 3600)
 endfunction()
 
-# weir_bpf(name): <name>.bpf.c in this folder -> object, skeleton, target weir_bpf_<name> whose users
-# may `#include "<name>.skel.h"`.
+# weir_bpf(name [SOURCE file] [SKELETON name] [ABI folder DEPENDS file ...]): <name>.bpf.c in this folder
+# -> object, skeleton, target weir_bpf_<name> whose users may `#include "<name>.skel.h"`. With ABI, another
+# folder that has abi/, made with DEPENDS.
 function(weir_bpf name)
+  cmake_parse_arguments(arg "" "SOURCE;SKELETON;ABI" "DEPENDS" ${ARGN})
+  set(source ${CMAKE_CURRENT_SOURCE_DIR}/${name}.bpf.c)
+  set(skeleton_name ${name})
+  set(abi ${CMAKE_BINARY_DIR}/include/abi)
+  if(arg_SOURCE)
+    set(source ${arg_SOURCE})
+  endif()
+  if(arg_SKELETON)
+    set(skeleton_name ${arg_SKELETON})
+  endif()
+  if(arg_ABI)
+    set(abi ${arg_ABI})
+  endif()
+  cmake_path(GET source PARENT_PATH folder)
   set(object ${CMAKE_CURRENT_BINARY_DIR}/${name}.bpf.o)
-  set(skeleton ${CMAKE_CURRENT_BINARY_DIR}/skel/${name}.skel.h)
+  set(skeleton ${CMAKE_CURRENT_BINARY_DIR}/skel/${skeleton_name}.skel.h)
   file(MAKE_DIRECTORY ${CMAKE_CURRENT_BINARY_DIR}/skel)
   add_custom_command(OUTPUT ${object}
     COMMAND ${WEIR_CLANG} -target bpf -mcpu=v3 -O2 -g -std=gnu17 ${weir_no_paths}
       -Wall -Wextra -Werror -Wshadow -Wno-unused-parameter -Wno-address-of-packed-member
-      -I${CMAKE_BINARY_DIR}/include/abi -I${CMAKE_CURRENT_SOURCE_DIR} -I${WEIR_LIBBPF}/include
+      -I${abi} -I${folder} -I${WEIR_LIBBPF}/include
       -idirafter /usr/include/x86_64-linux-gnu
-      -MD -MF ${object}.d -c ${CMAKE_CURRENT_SOURCE_DIR}/${name}.bpf.c -o ${object}
+      -MD -MF ${object}.d -c ${source} -o ${object}
     COMMAND ${WEIR_LLVM_STRIP} -g ${object}
-    DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/${name}.bpf.c
+    DEPENDS ${source} ${arg_DEPENDS}
     DEPFILE ${object}.d VERBATIM)
   add_custom_command(OUTPUT ${skeleton}
-    COMMAND sh -c "${WEIR_BPFTOOL} gen skeleton ${object} name ${name}_bpf >${skeleton}.tmp && mv ${skeleton}.tmp ${skeleton}"
+    COMMAND sh -c "${WEIR_BPFTOOL} gen skeleton ${object} name ${skeleton_name}_bpf >${skeleton}.tmp && mv ${skeleton}.tmp ${skeleton}"
     DEPENDS ${object} VERBATIM)
   add_custom_target(bpf_${name} DEPENDS ${skeleton})
   add_dependencies(skeletons bpf_${name})

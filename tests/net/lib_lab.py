@@ -186,6 +186,7 @@ class Node(Namespace, Agent):
     def __init__(self, lab, name, index):
         super().__init__(name)
         self.lab, self.node, self.process = lab, name, None
+        self.agent = BIN / "weir-agent"
         self.address = {4: f"172.30.0.{10 + index}", 6: f"fd00:30::{10 + index}"}
         self.ranges = [f"10.244.{index}.0/24", f"fd00:244:0:{index}::/64"]
         self.unused = {4: f"10.244.{index}.250", 6: str(IPv6Address(f"fd00:244:0:{index}::fa11"))}
@@ -226,7 +227,7 @@ class Node(Namespace, Agent):
         if "--kubeconfig" in options:
             del options["--objects"]
         words = [word for pair in options.items() for word in pair] + repeated
-        return [str(word) for word in ("nsenter", f"--net={self.path}", BIN / "weir-agent", *words)]
+        return [str(word) for word in ("nsenter", f"--net={self.path}", self.agent, *words)]
 
     def launch(self, *arguments, under=(), **options):
         with open(self.log, "a") as log:

@@ -2,16 +2,22 @@
 """Agents of another build or with tables of another size take over while traffic runs, translated
 TCP above all: the rows of tables are taken along, and nothing is lost or reset."""
 
+import os
+from pathlib import Path
+
 import lib_lab
 import lib_services
-from lib_lab import WORLD, claim, equal
+from lib_lab import BIN, ROOT, WORLD, claim, equal
 from lib_net import FAMILY
-from lib_services import service, tcp, vip
+from lib_services import Servers, both, met, service, tcp, vip
 from lib_traffic import Traffic, flows_on, no_loss
 
-CLAIMS = 6
+CLAIMS = 6 + 2 * 2 * 2 + 1
+BUILDS = {"this one": BIN / "weir-agent",
+          "one with other layouts": Path(os.environ.get("WEIR_BUILD", ROOT / "build" / "release"),
+                                         "tests", "weir-agent-other")}
 NODE_PORT = {"TCP": 30080, "UDP": 30081}
-PORT = 8080
+PORT, STICKY_PORT = 8080, 8081
 HELD = 24  # of each kind
 
 
@@ -25,6 +31,12 @@ class Scene:
         ports = [{"name": kind.lower(), "protocol": kind, "port": PORT, "targetPort": PORT,
                   "nodePort": NODE_PORT[kind]} for kind in NODE_PORT]
         service(lab, "web", 1, self.backends, ports, type="NodePort")
+        self.servers = Servers()
+        for pod in self.backends:
+            self.servers.add(pod.pod, pod, STICKY_PORT)
+        self.servers.start()
+        service(lab, "sticky", 2, self.backends, both(target=STICKY_PORT), sessionAffinity="ClientIP")
+        lib_services.wait_to_serve([self.client], [2])
 
     def serve(self):
         made = Traffic([])
@@ -46,6 +58,7 @@ class Scene:
                     ("from outside", self.lab.net, (node, NODE_PORT["TCP"]),
                      (node, NODE_PORT["UDP"]))):
                 made.meet(f"IPv{family} {name}", place, family, one, other)
+        made.open_all_the_time(list(self.ways()))
         return made
 
     def ways(self):
@@ -53,6 +66,9 @@ class Scene:
             yield self.client, family, (vip(family, 1), PORT)
             yield self.client, family, (WORLD[family], PORT)
             yield self.lab.net, family, (self.lab.a.address[family], NODE_PORT["TCP"])
+
+    def stays_with(self):
+        return {family: met(self.client, family, vip(family, 2), times=3) for family in FAMILY}
 
     def hold(self):
         return [tcp(place, family, *to) for place, family, to in self.ways() for _ in range(HELD)]
@@ -113,11 +129,36 @@ def a_small_table(scene):
     servers.end()
 
 
+def another_layout(scene):
+    node = scene.lab.a
+    traffic = scene.traffic()
+    held = scene.hold()
+    all_echo(held, "at first")
+    backends = scene.stays_with()
+    flows_on(traffic, "at first")
+    for turn in (1, 2):
+        for name in reversed(BUILDS):
+            with claim(f"the agent is {name}, turn {turn}: rows are taken along, and said"):
+                node.agent = BUILDS[name]
+                said = change(node)
+                for table in ("weir_ct", "weir_affinity", "weir_frag"):
+                    assert any(f" {table}:" in line and "taken along" in line for line in said), said
+                flows_on(traffic, f"with {name}")
+                all_echo(held, f"with {name}")
+            with claim(f"the agent is {name}, turn {turn}: clients stay with their backends"):
+                equal(scene.stays_with(), backends)
+    result = traffic.end()
+    with claim("other layouts: no datagram was lost, no connection was reset or refused"):
+        no_loss(result)
+
+
 def main():
     lib_lab.begin()
     scene = Scene()
     another_size(scene)
     a_small_table(scene)
+    change(scene.lab.a)
+    another_layout(scene)
     lib_lab.finish(CLAIMS)
 
 
