@@ -18,7 +18,8 @@ constexpr HttpClient::Duration kVersionPatience{5000};
 std::vector<Resource> resources_of(const std::string& node) {
   const std::string of_node = node.empty() ? "" : "spec.nodeName%3D" + node + "%2C";
   std::vector<Resource> out = {
-      {Kind::kNode, "/api/v1/nodes", ""},
+      // Each kubelet reports every five minutes at least, and rarely says anything new.
+      {Kind::kNode, "/api/v1/nodes", "", /*rests=*/true},
       {Kind::kNamespace, "/api/v1/namespaces", ""},
       {Kind::kPod, "/api/v1/pods",
        "fieldSelector=" + of_node + "status.phase%21%3DSucceeded%2Cstatus.phase%21%3DFailed"},

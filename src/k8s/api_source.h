@@ -14,7 +14,8 @@
 
 namespace weir {
 
-// Objects of a Kubernetes API server: a Reflector for each kind, all on one connection.
+// Objects of a Kubernetes API server: a Reflector for each kind, on one connection,
+// and a second one for what changes often and is in no hurry.
 class ApiSource final : public Source {
  public:
   // node: this node's pods come as they are, others' as PodEndpoints; empty: all pods as they are.

@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <ctime>
+#include <utility>
 
 #include "base/version.h"
 #include "k8s/time.h"
@@ -67,6 +68,9 @@ struct HttpClient::Multi : std::enable_shared_from_this<Multi> {
   HttpClient& client;
   CURLM* handle = curl_multi_init();
   Poller::Id timer = 0;
+  std::map<int, std::uint32_t> sockets;  // and the events that curl waits for
+  Duration rest{0};                      // between two readings
+  Poller::Id waking = 0;                 // 0: it does not rest now
 
   explicit Multi(HttpClient& owner) : client(owner) {}
   Multi(const Multi&) = delete;
@@ -74,18 +78,46 @@ struct HttpClient::Multi : std::enable_shared_from_this<Multi> {
   ~Multi() {
     curl_multi_cleanup(handle);  // says goodbye to its sockets by on_socket
     client.poller_.cancel(timer);
+    client.poller_.cancel(waking);
   }
 
   void on_socket(int fd, int what) {
-    if (what == CURL_POLL_REMOVE) return client.poller_.forget(fd);
+    if (what == CURL_POLL_REMOVE) {
+      sockets.erase(fd);
+      return client.poller_.forget(fd);
+    }
     const std::uint32_t events = ((what & CURL_POLL_IN) != 0 ? std::uint32_t{EPOLLIN} : 0U) |
                                  ((what & CURL_POLL_OUT) != 0 ? std::uint32_t{EPOLLOUT} : 0U);
+    sockets[fd] = events;
+    if (waking == 0) watch(fd, events);
+  }
+
+  void watch(int fd, std::uint32_t events) {
     // It can fail only for want of memory; curl's own time limits end the exchange then.
     (void)client.poller_.watch(fd, events, [this, fd](std::uint32_t ready) {
+      const auto keep = shared_from_this();
       act(fd, ((ready & EPOLLIN) != 0 ? CURL_CSELECT_IN : 0) |
                   ((ready & EPOLLOUT) != 0 ? CURL_CSELECT_OUT : 0) |
                   ((ready & (EPOLLERR | EPOLLHUP)) != 0 ? CURL_CSELECT_ERR : 0));
+      if (rest.count() != 0) fall_asleep();
     });
+  }
+
+  void fall_asleep() {
+    if (waking != 0) return;
+    for (const auto& [fd, events] : sockets) client.poller_.forget(fd);
+    waking = client.poller_.after(rest, [this] { wake(); });
+  }
+
+  void wake() {
+    client.poller_.cancel(waking);
+    if (std::exchange(waking, 0) == 0) return;
+    for (const auto& [fd, events] : sockets) watch(fd, events);
+  }
+
+  void set_rest(Duration value) {
+    rest = value;
+    if (rest.count() == 0) wake();
   }
 
   // curl must not be called from here, so also 0 ms take a turn of the poller.
@@ -179,6 +211,12 @@ struct HttpClient::Exchange {
 
   void leave() {
     if (multi) curl_multi_remove_handle(multi->handle, easy);
+    wake();
+  }
+
+  // What comes next is an answer's beginning, or a new connection.
+  void wake() {
+    if (multi && request.apart) multi->set_rest({});
   }
 };
 
@@ -199,6 +237,7 @@ Result<std::unique_ptr<HttpClient>> HttpClient::open(ApiAccess access, Poller& p
   if (global != CURLE_OK) return Error(Code::kUnavailable, curl_easy_strerror(global));
   std::unique_ptr<HttpClient> client(new HttpClient(std::move(access), poller));
   WEIR_ASSIGN(client->multi_, client->open_multi());
+  WEIR_ASSIGN(client->multi_apart_, client->open_multi());
   return client;
 }
 
@@ -251,6 +290,12 @@ void HttpClient::set_silence(Id id, Duration silence) {
   watch_silence(*found->second);
 }
 
+void HttpClient::set_rest(Id id, Duration rest) {
+  const auto found = exchanges_.find(id);
+  if (found == exchanges_.end() || !found->second->request.apart) return;
+  found->second->multi->set_rest(rest);
+}
+
 // Now, or when curl has returned.
 void HttpClient::outside(Id id, void (HttpClient::*work)(Exchange&)) {
   const auto run = [this, id, work] {
@@ -262,7 +307,7 @@ void HttpClient::outside(Id id, void (HttpClient::*work)(Exchange&)) {
 }
 
 void HttpClient::add(Exchange& exchange) {
-  exchange.multi = multi_;
+  exchange.multi = exchange.request.apart ? multi_apart_ : multi_;
   set_up(exchange);
   if (auto set = set_credentials(exchange); !set) {
     exchange.why = set.error().text();
@@ -401,6 +446,7 @@ void HttpClient::collect_ends(Multi& multi) {
 
 void HttpClient::end(Exchange& exchange, int code) {
   const auto node = exchanges_.extract(exchange.id);
+  exchange.wake();
   End& out = exchange.end;
   long status = 0;
   curl_off_t retry_after = 0;
@@ -445,8 +491,9 @@ std::string HttpClient::words_of(const Exchange& exchange, int code) const {
 // The other end of a connection may be gone though TCP lives, as behind a proxy. Exchanges that
 // are under way stay on it.
 void HttpClient::leave_connections(const Exchange& exchange) {
-  if (exchange.multi != multi_) return;
-  if (auto fresh = open_multi()) multi_ = std::move(*fresh);
+  auto& current = exchange.request.apart ? multi_apart_ : multi_;
+  if (exchange.multi != current) return;
+  if (auto fresh = open_multi()) current = std::move(*fresh);
 }
 
 // Others that failed at the same server find the next one already chosen.

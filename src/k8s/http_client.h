@@ -16,9 +16,9 @@
 
 namespace weir {
 
-// Exchanges with an API server, side by side on one HTTP/2 connection. A server that does not
-// answer, or answers 5xx, makes the next exchange go to the next server of the list; a connection
-// without an answer is not used again.
+// Exchanges with an API server, side by side on one HTTP/2 connection, but for those that want one
+// apart. A server that does not answer, or answers 5xx, makes the next exchange go to the next
+// server of the list; a connection without an answer is not used again.
 class HttpClient {
  public:
   using Id = std::uint64_t;
@@ -31,6 +31,7 @@ class HttpClient {
     std::string content_type{};
     Duration timeout{30'000};  // of the whole exchange; 0: none
     Duration silence{0};       // longest time without a byte; 0: none
+    bool apart = false;        // on the other connection, which may rest
   };
   struct End {
     int status = 0;           // of HTTP; 0: there was no answer
@@ -60,6 +61,9 @@ class HttpClient {
   void cancel(Id id);
   // From now on, another longest silence.
   void set_silence(Id id, Duration silence);
+  // While this good answer comes, what arrives on its connection (the one apart) is read at most
+  // once in that time: of many small changes each costs less.
+  void set_rest(Id id, Duration rest);
 
   // The server that is asked now.
   const std::string& server() const { return access_.servers[server_]; }
@@ -88,7 +92,9 @@ class HttpClient {
 
   ApiAccess access_;
   Poller& poller_;
-  std::shared_ptr<Multi> multi_;  // of the exchanges to come
+  // Of the exchanges to come.
+  std::shared_ptr<Multi> multi_;
+  std::shared_ptr<Multi> multi_apart_;
   std::map<Id, std::unique_ptr<Exchange>> exchanges_;
   Id next_id_ = 1;
   std::size_t server_ = 0;

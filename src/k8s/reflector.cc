@@ -134,6 +134,7 @@ void Reflector::stream(const std::string& query) {
   if (!resource_.selectors.empty()) request.path += "&" + resource_.selectors;
   request.timeout = {};
   request.silence = mirror_.lists() ? pace_.list_silence : pace_.watch_silence;
+  request.apart = resource_.rests;
   exchange_ = client_.start(
       std::move(request), [this](std::string_view data) { return take(data); },
       [this](const HttpClient::End& end) {
@@ -144,7 +145,10 @@ void Reflector::stream(const std::string& query) {
 
 bool Reflector::take(std::string_view data) {
   const bool listed = mirror_.lists();
-  if (!listed) problem_.clear();
+  if (!listed) {
+    problem_.clear();
+    if (resource_.rests) client_.set_rest(exchange_, pace_.rest);
+  }
   const auto taken = mirror_.take(data);
   if (listed && !mirror_.lists()) {
     list_is_complete();

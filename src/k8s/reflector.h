@@ -20,6 +20,7 @@ struct Resource {
   Kind kind;
   std::string path;       // "/api/v1/pods"
   std::string selectors;  // escaped query: "labelSelector=...", or empty
+  bool rests = false;     // changes are many and in no hurry: they come on a connection apart
 };
 
 // Times of a Reflector, shorter in tests.
@@ -31,6 +32,7 @@ struct ReflectorPace {
   Duration stream{480'000};         // how long the server is asked to go on; half to whole
   Duration list_silence{30'000};    // while objects are awaited
   Duration watch_silence{150'000};  // the server gives a bookmark about once a minute
+  Duration rest{1000};              // between two readings of what is in no hurry
 };
 
 // Asks an API server for one resource, so that a Mirror stays equal: lists by a stream where the

@@ -94,6 +94,7 @@ int main(int argc, char** argv) {
   std::int64_t stream = pace.stream.count();
   std::int64_t list_silence = pace.list_silence.count();
   std::int64_t watch_silence = pace.watch_silence.count();
+  std::int64_t rest = 20;
   std::int64_t patience = 15'000;
   CLI::App app{"follows a Kubernetes API server", "api_follow"};
   app.add_option("--server", access.servers);
@@ -106,6 +107,7 @@ int main(int argc, char** argv) {
   app.add_option("--stream-ms", stream);
   app.add_option("--list-silence-ms", list_silence);
   app.add_option("--watch-silence-ms", watch_silence);
+  app.add_option("--rest-ms", rest);
   app.add_option("--patience-ms", patience);
   CLI11_PARSE(app, argc, argv);
   if (!kubeconfig.empty()) {
@@ -122,5 +124,6 @@ int main(int argc, char** argv) {
   pace.stream = Ms(stream);
   pace.list_silence = Ms(list_silence);
   pace.watch_silence = Ms(watch_silence);
+  pace.rest = Ms(rest);
   return weir::follow(access, node, pace, Ms(patience));
 }

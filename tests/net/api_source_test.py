@@ -17,7 +17,7 @@ from lib_follow_scene import NAMES, Scene
 from lib_lab import claim, equal
 from lib_net import wait_for
 
-CLAIMS = 48
+CLAIMS = 50
 FAST = {"longest_retry_ms": 4}
 
 
@@ -36,8 +36,29 @@ def streamed_lists(pki):
             scene.goes_on()
             equal({one.mode for one in scene.server.requests}, {"watchlist"})
             equal(len(scene.server.requests), len(KINDS), "requests")
-            equal(scene.server.connections, 1 if http2 else len(KINDS), "connections")
+            equal(scene.server.connections, 2 if http2 else len(KINDS), "connections")
             equal(scene.follower.said, [])
+
+
+def rests(pki):
+    """What Nodes say is read together, and nothing else waits for it."""
+    for streams_lists in (True, 400):
+        with claim(f"Nodes that change often are read now and then, after "
+                   f"{'a streamed list' if streams_lists is True else 'pages'}"), \
+                Scene(pki, http2=True) as scene:
+            scene.server.streams_lists = streams_lists
+            scene.follow(rest_ms=2000)
+            has = scene.follower.has
+            scene.store.put("Node", "n0", "at once")
+            wait_for(lambda: has["Node", "n0"] == "at once", "a change after a rest")
+            scene.store.put("Node", "n1", "resting")
+            for n in range(5):
+                scene.store.put("Pod", "n0", f"{n}")
+                wait_for(lambda mark=f"{n}": has["Pod", "lab/n0"] == mark, "a change of a Pod")
+            equal(has["Node", "n1"], "first")
+            scene.catches_up()
+            scene.server.cut_all()
+            scene.goes_on()
 
 
 def paged_lists(pki):
@@ -501,5 +522,5 @@ def streams_end(pki):
 
 
 lib_follow_scene.begin()
-lib_follow_scene.run((streamed_lists, paged_lists, every_byte, refusals, stale_lists, disorder,
+lib_follow_scene.run((streamed_lists, rests, paged_lists, every_byte, refusals, stale_lists, disorder,
                       bookmarks, garbage, enormous, gone, silence, streams_end), CLAIMS)
