@@ -46,7 +46,7 @@ class Cluster:
 
     made = 0
 
-    def __init__(self, tunnel, pods, folder):
+    def __init__(self, tunnel, pods, folder, family="dual"):
         Cluster.made += 1
         self.name = f"t-{os.getpid()}-{Cluster.made}"
         self.folder = BASE / self.name
@@ -55,7 +55,7 @@ class Cluster:
             POD.format(name=name, node=f"n{node}", host_network=str(host_network).lower())
             for name, (node, host_network) in pods.items()))
         atexit.register(self.end)
-        self.weir("up", manifest, "--tunnel", tunnel)
+        self.weir("up", manifest, "--tunnel", tunnel, "--family", family)
         self.net = Place(f"/run/netns/weir-{self.name}-net")
         self.nodes = [Node(self, "n0"), Node(self, "n1")]
         self.a, self.b = self.nodes

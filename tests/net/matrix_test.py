@@ -1,6 +1,7 @@
 #!/usr/bin/env -S python3 -B
 """Who can talk to whom: placement × family × tunnel × protocol × size, each a line. The server sees
-the true source: the pod's address inside the cluster, the node's outside it."""
+the true source: the pod's address inside the cluster, the node's outside it. In clusters of both families
+and of one."""
 
 import dataclasses
 import hashlib
@@ -16,7 +17,7 @@ from lib_lab import WORLD, claim, equal
 from lib_net import DONT_FRAGMENT, MAY_FRAGMENT
 
 BULK = os.urandom(1 << 20) * 4
-FRAGMENTED = 8000
+FRAGMENTED, LARGEST = 8000, 65507
 LOOPBACK = 65536
 HEADER = {4: 20, 6: 40}
 PODS = {"a1": (0, False), "a2": (0, False), "b1": (1, False), "host-a": (0, True),
@@ -34,11 +35,12 @@ class Placement:
     mtu: int
 
 
-def placements(lab, tunnel):
+def placements(lab, tunnel, families):
     """Every way that packets can take. The MTU is that of the way from client to server."""
     a, b, net = lab.a, lab.b, lab.net
     a1, a2, b1, host_a, host_b = (lab.pods[name] for name in PODS)
-    overlay = 1450 if tunnel == "vxlan" else 1500
+    headers = (70 if families == "ipv6" else 50) if tunnel == "vxlan" else 0
+    overlay = 1500 - headers
 
     def between(name, client, server, source=None, target=None, mtu=overlay):
         return Placement(name, client, server, source or client.address, target or server.address,
@@ -147,6 +149,10 @@ def udp_fragmented(place, family):
     udp_exchange(place, family, FRAGMENTED, MAY_FRAGMENT)
 
 
+def udp_largest(place, family):
+    udp_exchange(place, family, LARGEST, MAY_FRAGMENT)
+
+
 def ping(place, family, size):
     """An echo request of that many bytes behind the ICMP header; the server sees its source."""
     identifier, payload = os.getpid() & 0xffff, os.urandom(size)
@@ -189,34 +195,36 @@ CELLS = [
     ("UDP small", udp_small, True),
     ("UDP of exactly the MTU", udp_full, False),
     (f"UDP {FRAGMENTED} bytes in fragments", udp_fragmented, True),
+    (f"UDP {LARGEST} bytes in fragments", udp_largest, True),
     ("ICMP small", icmp_small, True),
     ("ICMP of exactly the MTU", icmp_full, False),
     ("ICMP one byte over the MTU fails locally", icmp_too_long, False),
 ]  # name, cell, has a meaning on loopback
 PLACEMENTS, ON_LOOPBACK = 17, sum(loopback for _, _, loopback in CELLS)
-WANTED = 2 * 2 * ((PLACEMENTS - 1) * len(CELLS) + ON_LOOPBACK)
+WANTED = (PLACEMENTS - 1) * len(CELLS) + ON_LOOPBACK  # of a family
+FAMILIES = {"dual": (4, 6), "ipv4": (4,), "ipv6": (6,)}
 
 
-def make_cluster(tunnel, folder):
-    """As users make it; without `weir`, by agents and plugin alone."""
+def make_cluster(tunnel, families, folder):
+    """As users make it; without `weir`, by agents and plugin alone, of both families."""
     if (lib_lab.BIN / "weir").exists():
-        return lib_local.Cluster(tunnel, PODS, folder)
+        return lib_local.Cluster(tunnel, PODS, folder, families)
     lab = lib_lab.Lab(tunnel)
     lab.pods = {name: lab.nodes[node] if on_host else lab.pod(lab.nodes[node], name)
                 for name, (node, on_host) in PODS.items()}
     return lab
 
 
-def play(tunnel, folder):
-    lab = make_cluster(tunnel, folder)
-    for place in placements(lab, tunnel):
-        for family in (4, 6):
+def play(tunnel, families, folder):
+    lab = make_cluster(tunnel, families, folder)
+    for place in placements(lab, tunnel, families):
+        for family in FAMILIES[families]:
             for name, cell, on_loopback in CELLS:
                 if place.mtu == LOOPBACK and not on_loopback:
                     continue
-                with claim(f"{tunnel} IPv{family}: {place.name}: {name}"):
+                with claim(f"{tunnel} {families} IPv{family}: {place.name}: {name}"):
                     cell(place, family)
-    with claim(f"{tunnel}: nothing was dropped"):
+    with claim(f"{tunnel} {families}: nothing was dropped"):
         for node in lab.nodes:
             for hook in node.status()["hooks"]:
                 bad = [drop for drop in hook["drops"] if drop["reason"] != "LINK_MULTICAST"]
@@ -227,10 +235,11 @@ def play(tunnel, folder):
 def main():
     lib_lab.begin()
     scratch = os.environ.get("WEIR_TMP")
+    plays = [(tunnel, families) for tunnel in ("vxlan", "none") for families in FAMILIES]
     with tempfile.TemporaryDirectory(prefix="weirlab.", dir=scratch) as folder:
-        for tunnel in ("vxlan", "none"):
-            play(tunnel, folder)
-    lib_lab.finish(WANTED + 2)
+        for tunnel, families in plays:
+            play(tunnel, families, folder)
+    lib_lab.finish(sum(len(FAMILIES[families]) * WANTED + 1 for _, families in plays))
 
 
 main()
