@@ -34,6 +34,8 @@ struct weir_route {
   __u32 node; /* index of the node, for events */
   __u8 kind;  /* enum weir_route_kind */
   __u8 flags; /* enum weir_route_flag */
-  __u8 pad[6];
+  __u16 mtu;  /* PODS, NODE: what the way to the node takes of a packet, without the tunnel's own
+               * headers; 0: what this node's link takes */
+  __u8 pad[4];
 };
 WEIR_LAYOUT(weir_route, 32);

@@ -86,7 +86,7 @@ static __always_inline void path_to_tunnel(struct weir_ct_path* path,
   path->next_hop = route->node_addr;
   path->version = route->version;
   const struct weir_device* device = device_lookup(state->tunnel_ifindex);
-  path->mtu = device ? device->mtu : 0;
+  path->mtu = route->mtu ? route->mtu : device ? device->mtu : 0;
 }
 
 /* With a node's address as source: the other node's stack answers by its own routes, not by the
@@ -122,9 +122,11 @@ static __always_inline enum weir_drop path_to(struct __sk_buff* skb, const struc
       path->version = end->route.version;
       break;
     default:
-      break;
+      return fib_path(skb, ifindex, pkt->ipv4, src, dst, path);
   }
-  return fib_path(skb, ifindex, pkt->ipv4, src, dst, path);
+  const enum weir_drop bad = fib_path(skb, ifindex, pkt->ipv4, src, dst, path);
+  if (end->route.mtu) path->mtu = end->route.mtu;
+  return bad;
 }
 
 /* Where answers to packets of this path come in. */

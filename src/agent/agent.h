@@ -16,6 +16,7 @@
 #include "agent/gone_pods.h"
 #include "agent/node_writer.h"
 #include "agent/options.h"
+#include "agent/path_prober.h"
 #include "agent/pod_endpoint_writer.h"
 #include "agent/service_view.h"
 #include "agent/services.h"
@@ -122,8 +123,12 @@ class Agent final : public Sink, public EndpointSink, public api::Backend {
   void watch_source();
   void watch_network();
   void take_network_changes();
+  bool may_change_kernel_routes(const NetworkMonitor::Change& route) const;
   void uplinks_changed_in(Clock::duration delay);
   void restore_programs();
+  void ask_paths(const Entries& entries);
+  void paths_changed();
+  std::string node_at(const Address& address) const;
   void routes_changed_soon();
   void retry_xdp_soon();
   void watch_events();
@@ -189,6 +194,8 @@ class Agent final : public Sink, public EndpointSink, public api::Backend {
   bool uplinks_pending_ = false;
   std::vector<std::string> warnings_;  // of the start
   std::vector<std::string> realize_errors_;
+  PathProber path_prober_{loop_, [this] { paths_changed(); }};
+  std::vector<std::string> path_notes_;
   std::string sockets_cgroup_;    // empty: no programs are on its sockets
   std::string uplinks_problem_;   // the tables are of the last time that it went well
   std::string programs_problem_;  // why some are not attached as they should

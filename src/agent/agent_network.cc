@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <ctime>
+#include <set>
 
 #include "agent/agent.h"
 #include "agent/sysctls.h"
@@ -103,6 +104,12 @@ void Agent::watch_network() {
                             });
 }
 
+// One of ours is gone, or, with native routing, the way to a node may be another one.
+bool Agent::may_change_kernel_routes(const NetworkMonitor::Change& route) const {
+  if (route.protocol == kNodeRouteProtocol) return route.gone;
+  return !config_.tunnel && route.protocol != kPodRouteProtocol;
+}
+
 void Agent::take_network_changes() {
   const auto changes = monitor_->read();
   bool uplinks = !changes || changes->lost;
@@ -113,7 +120,7 @@ void Agent::take_network_changes() {
     uplinks |= link && uplinks_.has(one.index);
     const bool route = one.subject == NetworkMonitor::Subject::kRoute;
     routes |= route;
-    if (route && one.gone && one.protocol == kNodeRouteProtocol) kernel_routes_.reset();
+    if (route && may_change_kernel_routes(one)) kernel_routes_.reset();
     if (link && one.gone) sandboxes_->link_gone(one.index);
     if (link && !one.gone) retry_xdp_soon();
   }
@@ -180,6 +187,49 @@ void Agent::restore_programs() {
       fmt::join(restored, ", "), k8s::format_time(std::time(nullptr)));
   spdlog::warn("{}", programs_note_);
   if (event_writer_ != nullptr) event_writer_->warn("AgentWarns", programs_note_);
+}
+
+// --- ways to other nodes
+// ------------------------------------------------------------------------
+
+// They are those that compile found, by the addresses where packets to them go.
+void Agent::ask_paths(const Entries& entries) {
+  if (options_.settings.path_probes == 0) return;
+  std::set<Address> peers;
+  for (const auto& [cidr, route] : entries.routes) {
+    const Address node = from_abi(route.node_addr);
+    if (!node.is_zero()) peers.insert(node);
+  }
+  path_prober_.set_peers(std::move(peers), uplinks_.link_mtu);
+}
+
+void Agent::paths_changed() {
+  config_.path_mtus.clear();
+  std::vector<std::string> notes;
+  for (const auto& [address, way] : path_prober_.smaller()) {
+    const std::uint32_t headers = uplinks_.link_mtu - uplinks_.pod_mtu;
+    config_.path_mtus[address] = static_cast<std::uint16_t>(way.mtu - headers);
+    notes.push_back(fmt::format(
+        "the way to node {} ({}) takes packets of {} bytes, this node's link {}: {}; pods are told "
+        "to send smaller ones",
+        node_at(address), address.to_string(), way.mtu, uplinks_.link_mtu,
+        way.reporter.is_zero() ? "larger ones vanish without a word"
+                               : way.reporter.to_string() + " says so"));
+  }
+  for (const auto& note : notes) {
+    if (std::ranges::find(path_notes_, note) != path_notes_.end()) continue;
+    spdlog::warn("{}", note);
+    if (event_writer_ != nullptr) event_writer_->warn("AgentWarns", note);
+  }
+  path_notes_ = std::move(notes);
+  realize_soon();
+}
+
+std::string Agent::node_at(const Address& address) const {
+  for (const auto& [key, node] : store_.snapshot().nodes) {
+    if (std::ranges::find(node.addresses, address) != node.addresses.end()) return node.name;
+  }
+  return "unknown";
 }
 
 }  // namespace weir

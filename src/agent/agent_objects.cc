@@ -239,6 +239,7 @@ Result<void> Agent::realize() {
     for (const auto& text : conflicts_) spdlog::warn("{}", text);
   }
   WEIR_TRY(plane_->apply(compiled.entries));
+  ask_paths(compiled.entries);
   if (compiled.entries.kernel_routes != kernel_routes_) {
     WEIR_TRY(set_kernel_routes(*netlink_, compiled.entries.kernel_routes, uplinks_));
     kernel_routes_ = compiled.entries.kernel_routes;

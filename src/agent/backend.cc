@@ -131,7 +131,11 @@ api::Status Agent::status() {
     const auto more = services_->warnings();
     out.warnings.insert(out.warnings.end(), more.begin(), more.end());
   }
+  out.warnings.insert(out.warnings.end(), path_notes_.begin(), path_notes_.end());
   out.warnings.insert(out.warnings.end(), realize_errors_.begin(), realize_errors_.end());
+  if (!path_prober_.problem().empty()) {
+    out.warnings.push_back("ways to other nodes are not measured: " + path_prober_.problem());
+  }
   for (const auto* text : {&uplinks_problem_, &programs_problem_, &programs_note_}) {
     if (!text->empty()) out.warnings.push_back(*text);
   }

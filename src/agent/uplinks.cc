@@ -39,6 +39,17 @@ Result<void> make_tunnel(Netlink& netlink, const Settings& settings, Uplinks& up
   return {};
 }
 
+// As the kernel would: by the longest prefix, of those with one length the first.
+const request::Route* way_to(const std::vector<request::Route>& present, const Address& node) {
+  const request::Route* best = nullptr;
+  for (const auto& one : present) {
+    const bool ours = one.protocol == kNodeRouteProtocol || one.protocol == kPodRouteProtocol;
+    if (ours || !one.destination.contains(node)) continue;
+    if (best == nullptr || one.destination.bits() > best->destination.bits()) best = &one;
+  }
+  return best;
+}
+
 }  // namespace
 
 Result<std::vector<Uplink>> choose_devices(Netlink& netlink,
@@ -110,7 +121,8 @@ Result<Uplinks> find_uplinks(Netlink& netlink, const std::vector<std::string>& n
       if (device.ifindex == one.index) device.addresses.push_back(one.address);
     }
   }
-  uplinks.pod_mtu = std::ranges::min_element(uplinks.devices, {}, &Uplink::mtu)->mtu;
+  uplinks.link_mtu = std::ranges::min_element(uplinks.devices, {}, &Uplink::mtu)->mtu;
+  uplinks.pod_mtu = uplinks.link_mtu;
   if (settings.tunnel) {
     WEIR_TRY(make_tunnel(netlink, settings, uplinks));
   } else {
@@ -122,6 +134,7 @@ Result<Uplinks> find_uplinks(Netlink& netlink, const std::vector<std::string>& n
 Result<void> set_kernel_routes(Netlink& netlink, const std::map<Cidr, NodeRoute>& routes,
                                const Uplinks& uplinks) {
   std::vector<request::Route> wanted;
+  WEIR_ASSIGN(const auto present, list_routes(netlink));
   for (const auto& [cidr, route] : routes) {
     request::Route out;
     out.destination = cidr;
@@ -129,9 +142,14 @@ Result<void> set_kernel_routes(Netlink& netlink, const std::map<Cidr, NodeRoute>
     if (!source.is_zero()) out.source = source;
     if (route.via == NodeRoute::Via::kTunnel) {
       out.index = uplinks.tunnel;
-      out.mtu = uplinks.pod_mtu;
+      out.mtu = route.mtu == 0 ? uplinks.pod_mtu : route.mtu;
     } else {
-      out.via = route.node;
+      // Routers on the way to a node that is no neighbour know the way to its pods.
+      const auto* way = way_to(present, route.node);
+      if (way == nullptr) continue;
+      out.index = way->index;
+      out.via = way->via.value_or(route.node);
+      out.mtu = route.mtu;
     }
     wanted.push_back(out);
   }

@@ -28,7 +28,8 @@ inline constexpr const char* kLoopbackName = "lo";
 struct Uplinks {
   std::vector<Uplink> devices;
   std::uint32_t tunnel = 0;        // ifindex; 0: none
-  std::uint32_t pod_mtu = 1500;    // what fits into every way out
+  std::uint32_t link_mtu = 1500;   // what fits into every device
+  std::uint32_t pod_mtu = 1500;    // without the tunnel's headers
   std::vector<Address> addresses;  // all of this host's
 
   // Is this link one of them, or the tunnel?

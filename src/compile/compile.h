@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -18,6 +19,9 @@ struct NodeConfig {
   std::vector<Cidr> service_cidrs{};  // ranges of ClusterIPs
   std::vector<Cidr> non_masquerade_cidrs{};  // outside, but pods speak to it with their own address
   std::uint64_t netns_cookie = 0;            // of this host's namespace; 0: not known
+  // By an address of another node: what the way there takes of a packet, without the tunnel's own
+  // headers, where it is less than this node's link takes.
+  std::map<Address, std::uint16_t> path_mtus{};
 
   friend bool operator==(const NodeConfig&, const NodeConfig&) = default;
 };

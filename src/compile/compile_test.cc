@@ -96,6 +96,27 @@ TEST(Compile, NativeNextHopsAreOfTheRangesOwnFamily) {
             "via=next-hop node=fd02::11");
 }
 
+TEST(Compile, ASmallerWayToANodeIsInAllItsRows) {
+  Store store;
+  store.upsert(Object(node("n0", {"172.30.0.10"}, {"10.244.0.0/24"})));
+  store.upsert(Object(node("n1", {"172.30.0.11"}, {"10.244.1.0/24"})));
+  store.upsert(Object(node("n2", {"172.30.0.12"}, {"10.244.2.0/24"})));
+  for (const bool tunnel : {true, false}) {
+    const auto out = compile(store.snapshot(), {.name = "n0",
+                                                .tunnel = tunnel,
+                                                .addresses = {},
+                                                .path_mtus = {{addr("172.30.0.11"), 1350}}});
+    for (const char* key : {"10.244.1.0/24", "172.30.0.11/32"}) {
+      EXPECT_EQ(out.entries.routes.at(cidr(key)).mtu, 1350) << key;
+    }
+    for (const char* key : {"10.244.0.0/24", "10.244.2.0/24", "172.30.0.12/32"}) {
+      EXPECT_EQ(out.entries.routes.at(cidr(key)).mtu, 0) << key;
+    }
+    EXPECT_EQ(out.entries.kernel_routes.at(cidr("10.244.1.0/24")).mtu, 1350U);
+    EXPECT_EQ(out.entries.kernel_routes.at(cidr("10.244.2.0/24")).mtu, 0U);
+  }
+}
+
 TEST(Compile, ARangeWithoutAWayIsReportedAndLeadsNowhere) {
   const Node n0 = node("n0", {"172.30.0.10"}, {});
   const Node n1 = node("n1", {"172.30.0.11"}, {"fd01:0:0:1::/80"});

@@ -123,8 +123,13 @@ class Routes {
       const bool added = add(cidr, WEIR_ROUTE_PODS, via.value_or(Address()), node.name);
       if (!added || !via) continue;
       const auto how = config_.tunnel ? NodeRoute::Via::kTunnel : NodeRoute::Via::kNextHop;
-      out_.entries.kernel_routes[cidr] = {.via = how, .node = *via};
+      out_.entries.kernel_routes[cidr] = {.via = how, .node = *via, .mtu = path_mtu(*via)};
     }
+  }
+
+  std::uint16_t path_mtu(const Address& node) const {
+    const auto found = config_.path_mtus.find(node);
+    return found == config_.path_mtus.end() ? 0 : found->second;
   }
 
   void add_services(const Cidr& cidr) {
@@ -183,6 +188,7 @@ class Routes {
     const auto index = indexes_.find(node);
     route.node = index == indexes_.end() ? 0 : index->second;
     route.kind = static_cast<std::uint8_t>(kind);
+    route.mtu = path_mtu(via);
     out_.entries.routes[cidr] = route;
     return true;
   }

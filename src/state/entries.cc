@@ -22,6 +22,8 @@ std::string_view kind_text(std::uint8_t kind) {
   }
 }
 
+std::string mtu_text(std::uint32_t mtu) { return mtu == 0 ? "" : fmt::format(" mtu={}", mtu); }
+
 std::string version_text(std::uint32_t version) {
   return version == 0 ? std::string() : fmt::format(" version={}", version);
 }
@@ -72,12 +74,13 @@ std::string to_string(const weir_route& route) {
   return fmt::format("kind={} node_addr={} node={:08x}{}{}", kind_text(route.kind),
                      node.is_zero() ? "none" : node.to_string(), route.node,
                      (route.flags & WEIR_ROUTE_KEEP_SOURCE) != 0 ? " keep-source" : "",
-                     version_text(route.version));
+                     mtu_text(route.mtu) + version_text(route.version));
 }
 
 std::string to_string(const NodeRoute& route) {
-  return fmt::format("via={} node={}", route.via == NodeRoute::Via::kTunnel ? "tunnel" : "next-hop",
-                     route.node.to_string());
+  return fmt::format("via={} node={}{}",
+                     route.via == NodeRoute::Via::kTunnel ? "tunnel" : "next-hop",
+                     route.node.to_string(), mtu_text(route.mtu));
 }
 
 std::string to_string(const weir_netns& netns) {

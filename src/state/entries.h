@@ -34,7 +34,8 @@ Cidr from_abi(const weir_route_key& key);
 struct NodeRoute {
   enum class Via : std::uint8_t { kTunnel, kNextHop };
   Via via = Via::kTunnel;
-  Address node;  // tunnel end or next hop
+  Address node;           // tunnel end or next hop
+  std::uint32_t mtu = 0;  // 0: the link's
 
   friend bool operator==(const NodeRoute&, const NodeRoute&) = default;
 };

@@ -27,15 +27,16 @@ TEST(Entries, PrintOneLineEach) {
   weir_route route{};
   route.kind = WEIR_ROUTE_PODS;
   route.node = 0xab;
+  route.mtu = 1350;
   route.node_addr = to_abi(*Address::parse("172.30.0.11"));
   entries.routes[*Cidr::parse("10.244.1.0/24")] = route;
   entries.kernel_routes[*Cidr::parse("10.244.1.0/24")] = {NodeRoute::Via::kTunnel,
-                                                          *Address::parse("172.30.0.11")};
+                                                          *Address::parse("172.30.0.11"), 1350};
   entries.netns[4711].v4 = to_abi(*Address::parse("10.244.0.3"));
   const std::vector<std::string> expected = {
       "weir_endpoint 10.244.0.3 handle=7 ifindex=12 mac=00:00:00:00:00:01 ingress=0 egress=0",
-      "weir_route 10.244.1.0/24 kind=pods node_addr=172.30.0.11 node=000000ab",
-      "kernel_route 10.244.1.0/24 via=tunnel node=172.30.0.11",
+      "weir_route 10.244.1.0/24 kind=pods node_addr=172.30.0.11 node=000000ab mtu=1350",
+      "kernel_route 10.244.1.0/24 via=tunnel node=172.30.0.11 mtu=1350",
       "weir_netns 4711 v4=10.244.0.3 v6=none",
   };
   EXPECT_EQ(to_lines(entries), expected);

@@ -89,6 +89,23 @@ TEST_P(Limits, TheKernelsRoutesHaveAnMtuToo) {
   }
 }
 
+// A link on the way to a node is smaller than this node's; established connections learn it, too.
+TEST_P(Limits, TheWayToANodeHasAnMtuOfItsOwn) {
+  const auto set_mtu = [&](std::uint16_t mtu) {
+    for (auto& [cidr, route] : bed().entries().routes) {
+      if (route.kind == WEIR_ROUTE_PODS) route.mtu = mtu;
+    }
+    bed().apply();
+  };
+  EXPECT_EQ(bed().from_pod(kLinkA, sized(cast().pod_r, 1450)).verdict, kRedirect);
+  set_mtu(1350);
+  EXPECT_EQ(bed().from_pod(kLinkA, sized(cast().pod_r, 1351)).verdict, kNext);
+  EXPECT_EQ(bed().from_pod(kLinkA, sized(cast().pod_r, 1350)).verdict, kRedirect);
+  EXPECT_EQ(bed().from_pod(kLinkA, sized(cast().outside, 1500)).verdict, kRedirect);
+  set_mtu(0);
+  EXPECT_EQ(bed().from_pod(kLinkA, sized(cast().pod_r, 1450)).verdict, kRedirect);
+}
+
 TEST_P(Limits, BetweenPodsOfANodeThereIsNone) {
   EXPECT_EQ(bed().from_pod(kLinkA, sized(cast().pod_b, 3000)).verdict, kRedirect);
 }
