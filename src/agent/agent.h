@@ -112,6 +112,7 @@ class Agent final : public Sink, public EndpointSink, public api::Backend {
   void look_for_gone_soon();
   Result<void> refresh_uplinks();
   Result<void> meet_services();
+  std::vector<api::OtherProgram> other_programs();
   PodLinkOptions link_options() const;
   void forget_stale_pins();
   void attach_sockets();

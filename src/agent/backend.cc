@@ -9,6 +9,7 @@
 #include "agent/agent.h"
 #include "base/version.h"
 #include "observe/metrics.h"
+#include "sys/links.h"
 
 namespace weir {
 namespace {
@@ -86,6 +87,29 @@ api::Version Agent::version() {
   return out;
 }
 
+std::vector<api::OtherProgram> Agent::other_programs() {
+  std::map<std::string, std::uint32_t> links;
+  for (const Uplink& up : uplinks_.devices) links[up.name] = up.ifindex;
+  if (uplinks_.tunnel != 0) links[kTunnelName] = uplinks_.tunnel;
+  for (const auto& [handle, endpoint] : store_.snapshot().endpoints) {
+    links[endpoint.host_ifname] = endpoint.host_ifindex;
+  }
+  std::vector<api::OtherProgram> out;
+  for (const auto& [name, index] : links) {
+    for (auto& one : plane_->other_programs(name, index)) {
+      const char* direction = one.direction == Direction::kIngress ? "ingress" : "egress";
+      out.push_back({name, direction, "tcx", std::move(one.name), one.before ? "before" : "after"});
+    }
+    // The kernel runs clsact's after all of TCX.
+    const auto filters = list_filters(*netlink_, index);
+    for (const Filter& one : filters.value_or(std::vector<Filter>())) {
+      out.push_back({name, one.egress ? "egress" : "ingress", "clsact",
+                     one.name.empty() ? one.kind : one.name, "after"});
+    }
+  }
+  return out;
+}
+
 api::Status Agent::status() {
   api::Status out;
   utsname kernel{};
@@ -106,6 +130,7 @@ api::Status Agent::status() {
   if (uplinks_.tunnel != 0) {
     out.devices.push_back({kTunnelName, uplinks_.tunnel, uplinks_.pod_mtu, "tunnel", ""});
   }
+  out.other_programs = other_programs();
   for (const PoolUse& pool : sandboxes_->pools()) {
     out.pools.push_back({pool.range, pool.size, pool.used, pool.resting});
   }

@@ -18,6 +18,15 @@ struct Device {
   std::string xdp;   // "native"; or why not; empty: nobody asked for it
 };
 
+// On a link where Weir has programs, too.
+struct OtherProgram {
+  std::string link;
+  std::string direction;  // "ingress", "egress", as the link sees it
+  std::string attach;     // "tcx", "clsact"
+  std::string name;       // of the program, or the kind of filter that it is
+  std::string order;      // "before", "after" Weir's
+};
+
 struct Pool {
   std::string cidr;
   std::uint64_t size = 0;  // addresses that pods can get
@@ -58,6 +67,7 @@ struct Status {
   bool adopted = false;  // the programs were there already; else they were loaded at the start
   std::uint32_t pod_mtu = 0;
   std::vector<Device> devices;
+  std::vector<OtherProgram> other_programs;
   std::vector<Pool> pools;
   std::vector<MapStatus> maps;
   std::uint64_t connections = 0;

@@ -16,6 +16,16 @@ void fields(auto& self, const auto& visit)
 }
 
 void fields(auto& self, const auto& visit)
+  requires by_fields::Is<decltype(self), OtherProgram>
+{
+  visit("link", self.link);
+  visit("direction", self.direction);
+  visit("attach", self.attach);
+  visit("name", self.name);
+  visit("order", self.order);
+}
+
+void fields(auto& self, const auto& visit)
   requires by_fields::Is<decltype(self), Pool>
 {
   visit("cidr", self.cidr);
@@ -64,6 +74,7 @@ void fields(auto& self, const auto& visit)
   visit("adopted", self.adopted);
   visit("pod_mtu", self.pod_mtu);
   visit("devices", self.devices);
+  visit("other_programs", self.other_programs);
   visit("pools", self.pools);
   visit("maps", self.maps);
   visit("connections", self.connections);

@@ -16,6 +16,7 @@ Status status() {
   made.attach = "tcx";
   made.adopted = true;
   made.devices = {{"eth0", 2, 1500, "uplink", "native"}};
+  made.other_programs = {{"eth0", "ingress", "clsact", "shaper", "after"}};
   made.pools = {{"10.244.0.0/24", 253, 3, 1}};
   made.maps = {{"weir_ct", 12, 65536}};
   made.hooks = {{"from_pod", 10, 1000, 7, 2, {{"SPOOFED", 1}}}};
@@ -29,6 +30,7 @@ TEST(StatusJson, IsReadBackAsItWasWritten) {
   ASSERT_TRUE(read) << read.error().text();
   EXPECT_EQ(to_json(*read), json);
   EXPECT_EQ(read->hooks.at(0).drops.at(0).reason, "SPOOFED");
+  EXPECT_EQ(read->other_programs.at(0).order, "after");
   EXPECT_EQ(read->pools.at(0).resting, 1U);
   EXPECT_TRUE(read->adopted);
 }

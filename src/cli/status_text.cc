@@ -94,11 +94,19 @@ std::string hooks_text(const api::Status& status) {
   return fmt::format("{}\n{}", out, table(drops, "  "));
 }
 
+std::string others_text(const api::Status& status) {
+  Rows rows = {{"ALSO ON", "DIRECTION", "BY", "PROGRAM", "RUNS"}};
+  for (const api::OtherProgram& one : status.other_programs) {
+    rows.push_back({one.link, one.direction, one.attach, one.name, one.order + " Weir's"});
+  }
+  return rows.size() == 1 ? "" : fmt::format("\n{}", table(rows, "  "));
+}
+
 }  // namespace
 
 std::string status_text(const api::Status& status) {
-  std::string out = fmt::format("node {}\n", status.node) + summary(status) + pools_text(status) +
-                    maps_text(status) + hooks_text(status);
+  std::string out = fmt::format("node {}\n", status.node) + summary(status) + others_text(status) +
+                    pools_text(status) + maps_text(status) + hooks_text(status);
   for (const std::string& warning : status.warnings) {
     out += fmt::format("\n  warning: {}\n", warning);
   }

@@ -20,6 +20,7 @@ TEST(StatusText, TellsWhatANewcomerAsks) {
   status.pod_mtu = 1450;
   status.adopted = true;
   status.devices = {{"eth0", 2, 1500, "uplink", ""}, {"eth1", 3, 1500, "uplink", "native"}};
+  status.other_programs = {{"eth0", "ingress", "tcx", "sniffer", "before"}};
   status.pools = {{"10.244.0.0/24", 253, 3, 1}, {"fd00::/64", (1ULL << 63) - 2, 3, 0}};
   status.maps = {{"weir_ct", 12, 65536}};
   status.hooks = {{"from_pod", 10, 1000, 7, 2, {{"SPOOFED", 1}}}};
@@ -31,6 +32,7 @@ TEST(StatusText, TellsWhatANewcomerAsks) {
            "build abc, attached by tcx, adopted, traffic went on\n",
            "eth0 (uplink, MTU 1500), eth1 (uplink, MTU 1500, XDP: native)\n",
            "vxlan 8472, pods' MTU 1450\n",
+           "eth0     ingress    tcx  sniffer  before Weir's\n",
            "10.244.0.0/24  253   3     1        1 %\n",
            "fd00::/64      2^63  3     0        < 1 %\n",
            "weir_ct  12       65 536    < 1 %\n",
@@ -44,7 +46,7 @@ TEST(StatusText, TellsWhatANewcomerAsks) {
 
 TEST(StatusText, AnEmptyStatusHasNoEmptyTables) {
   const std::string text = status_text({});
-  for (const char* heading : {"POOL", "TABLE", "PACKETS AT", "DROPPED AT"}) {
+  for (const char* heading : {"ALSO ON", "POOL", "TABLE", "PACKETS AT", "DROPPED AT"}) {
     EXPECT_THAT(text, testing::Not(HasSubstr(heading)));
   }
 }

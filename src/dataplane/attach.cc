@@ -10,12 +10,15 @@
 #include <cerrno>
 #include <filesystem>
 #include <set>
+#include <span>
 #include <system_error>
 
 #include "sys/rcu.h"
 
 namespace weir {
 namespace {
+
+constexpr std::size_t kMostPrograms = 64;  // BPF_MPROG_MAX
 
 struct Place {
   const char* prefix;  // of pins
@@ -58,6 +61,15 @@ Error refused(Direction direction, const std::string& ifname, int why) {
   if (direction == Direction::kXdp && why == EBUSY)
     return Error(Code::kExists, fmt::format("{} has another XDP program", ifname), why);
   return errno_error(why, fmt::format("attach to {}", ifname));
+}
+
+// Empty: it has none, or is gone just now.
+std::string program_name(std::uint32_t id) {
+  const Fd program(bpf_prog_get_fd_by_id(id));
+  bpf_prog_info info{};
+  __u32 size = sizeof info;
+  if (!program || bpf_prog_get_info_by_fd(program.get(), &info, &size) != 0) return {};
+  return info.name;
 }
 
 }  // namespace
@@ -129,6 +141,24 @@ std::vector<std::string> Attacher::attached() const {
     }
   }
   return {names.begin(), names.end()};
+}
+
+std::vector<OtherProgram> Attacher::others(const std::string& ifname, std::uint32_t ifindex) {
+  std::vector<OtherProgram> out;
+  for (const Direction direction : {Direction::kIngress, Direction::kEgress}) {
+    const Fd* link = links_.find(pin_path(ifname, direction));
+    const auto info = link != nullptr ? link_info(link->get()) : LinkInfo{};
+    std::array<std::uint32_t, kMostPrograms> ids{};
+    LIBBPF_OPTS(bpf_prog_query_opts, query, .prog_ids = ids.data(), .count = ids.size());
+    const auto type = place_of(direction).type;
+    if (!info || bpf_prog_query_opts(static_cast<int>(ifindex), type, &query) != 0) continue;
+    const std::span<const std::uint32_t> running(ids.data(), query.count);
+    const auto own = std::ranges::find(running, info->program);
+    for (auto one = running.begin(); one != running.end(); ++one) {
+      if (one != own) out.push_back({direction, program_name(*one), one < own});
+    }
+  }
+  return out;
 }
 
 }  // namespace weir

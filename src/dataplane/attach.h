@@ -14,6 +14,13 @@ enum class Direction : std::uint8_t { kIngress, kEgress, kXdp };
 inline constexpr Direction kDirections[] = {Direction::kIngress, Direction::kEgress,
                                             Direction::kXdp};
 
+// A program that somebody else has put where Weir has one.
+struct OtherProgram {
+  Direction direction = Direction::kIngress;
+  std::string name;
+  bool before = false;  // ours; else it sees what ours leaves to the stack
+};
+
 // Programs on links of the network, by pinned TCX and XDP links: they outlive the agent. TCX runs
 // them in order of attachment beside those of others; XDP takes one. Descriptors are held, too:
 // without its BPF file system the agent goes on for as long as it lives.
@@ -34,6 +41,8 @@ class Attacher {
   void forget(const std::string& ifname);
   // Names of the links that something is pinned for.
   std::vector<std::string> attached() const;
+  // By TCX, in the order in which they run.
+  std::vector<OtherProgram> others(const std::string& ifname, std::uint32_t ifindex);
 
  private:
   std::string pin_path(const std::string& ifname, Direction direction) const;

@@ -184,6 +184,11 @@ Result<bool> Dataplane::attach_device(const std::string& ifname, std::uint32_t i
   return attach_both(ifname, ifindex, programs_.from_net, programs_.to_net);
 }
 
+std::vector<OtherProgram> Dataplane::other_programs(const std::string& ifname,
+                                                    std::uint32_t ifindex) {
+  return attacher_.others(ifname, ifindex);
+}
+
 Result<bool> Dataplane::attach_loopback() {
   constexpr std::uint32_t kIndex = 1;
   return attacher_.attach("lo", kIndex, Direction::kEgress, programs_.to_net.get());

@@ -101,6 +101,8 @@ class Dataplane {
   void detach_xdp(const std::string& ifname) { attacher_.detach(ifname, Direction::kXdp); }
   // What this host sends to itself: to_net on the loopback link.
   Result<bool> attach_loopback();
+  // What others have attached by TCX where we have, too.
+  std::vector<OtherProgram> other_programs(const std::string& ifname, std::uint32_t ifindex);
   // Processes of the cgroup get backends at connect() already; with Settings::has_sockets() off,
   // what an earlier run attached is taken away.
   Result<bool> attach_sockets(const std::string& cgroup);

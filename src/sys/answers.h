@@ -15,6 +15,7 @@ std::optional<Link> link_of(const nlmsghdr* message);
 std::optional<LinkAddressing> addressing_of(const nlmsghdr* message);
 std::optional<request::Route> route_of(const nlmsghdr* message);
 std::optional<Neighbour> neighbour_of(const nlmsghdr* message);
+std::optional<Filter> filter_of(const nlmsghdr* message);
 // What leaves by the link is limited so.
 std::optional<RateLimit> rate_limit_of(const nlmsghdr* message, std::uint32_t index);
 std::optional<NetworkMonitor::Change> change_of(const nlmsghdr* message);
