@@ -109,7 +109,7 @@ Result<std::vector<Neighbour>> list_neighbours(Netlink& netlink, std::uint32_t i
 struct Filter {
   bool egress = false;
   std::string kind;  // "bpf", "flower"
-  std::string name;  // of a program
+  std::string name;  // of a program, as tc calls it
 };
 // In the order in which they run. A link without clsact has none.
 Result<std::vector<Filter>> list_filters(Netlink& netlink, std::uint32_t index);

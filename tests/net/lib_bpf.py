@@ -4,7 +4,8 @@ import ctypes
 import os
 import struct
 
-BPF_PROG_LOAD, BPF_LINK_CREATE, BPF_OBJ_GET_INFO_BY_FD, BPF_ENABLE_STATS, BPF_PROG_QUERY = 5, 28, 15, 32, 16
+BPF_PROG_LOAD, BPF_OBJ_PIN, BPF_PROG_QUERY, BPF_OBJ_GET_INFO_BY_FD = 5, 6, 16, 15
+BPF_LINK_CREATE, BPF_ENABLE_STATS = 28, 32
 BPF_PROG_TYPE_SCHED_CLS = 3
 TCX = {"ingress": 46, "egress": 47}
 BPF_F_BEFORE, BPF_F_AFTER = 1 << 3, 1 << 4
@@ -42,8 +43,13 @@ class Program:
     def attach(self, where, ifindex, direction, flags):
         """As the first (BPF_F_BEFORE) or the last (BPF_F_AFTER) of a link in that namespace."""
         with where.inside():
-            link, _ = _bpf(BPF_LINK_CREATE, struct.pack("=IIII", self.fd, ifindex, TCX[direction], flags))
+            link, _ = _bpf(BPF_LINK_CREATE,
+                           struct.pack("=IIII", self.fd, ifindex, TCX[direction], flags))
         return Link(link)
+
+    def pin(self, path):
+        name = ctypes.create_string_buffer(str(path).encode())
+        _bpf(BPF_OBJ_PIN, struct.pack("=QI", ctypes.addressof(name), self.fd))
 
     def _info(self):
         info = ctypes.create_string_buffer(256)

@@ -1,7 +1,7 @@
 #!/usr/bin/env -S python3 -B
 """Who can talk to whom: placement × family × tunnel × protocol × size, each a line. The server sees
-the true source: the pod's address inside the cluster, the node's outside it. In clusters of both families
-and of one."""
+the true source: the pod's address inside the cluster, the node's outside it. In clusters of both
+families and of one."""
 
 import dataclasses
 import hashlib

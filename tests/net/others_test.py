@@ -2,7 +2,6 @@
 """Programs of others on links where Weir has its own, by TCX and by clsact: they go on, in their order,
 whatever the agent does, and `weir status` shows them."""
 
-import json
 import signal
 
 import lib_bpf
@@ -21,19 +20,20 @@ def shown(node):
             for one in node.status()["other_programs"]]
 
 
-def packets_at(node, link, direction):
-    """That the clsact filter has seen there."""
-    with node.inside():
-        text = lib_net.run("tc", "-s", "-j", "filter", "show", "dev", link, direction).stdout
-    return sum(action["stats"]["packets"] for one in json.loads(text) if "options" in one
-               for action in one["options"].get("actions", []))
+def named(link, direction):
+    """As tc names what it has got by a pin."""
+    return f"{link}_{direction}:[*fsobj]"
 
 
-def add_clsact(node, link):
+def add_clsact(node, link, programs):
     with node.inside():
         lib_net.run("tc", "qdisc", "add", "dev", link, "clsact")
-        for direction in ("ingress", "egress"):
-            lib_net.run("tc", "filter", "add", "dev", link, direction, "matchall", "action", "pass")
+        for direction, program in programs.items():
+            pin = node.bpffs / f"{link}_{direction}"
+            program.pin(pin)
+            lib_net.run("tc", "filter", "add", "dev", link, direction, "bpf", "direct-action",
+                        "pinned", pin)
+            pin.unlink()
 
 
 class Scene:
@@ -52,13 +52,17 @@ class Scene:
                     program = lib_bpf.Program(f"{name}_{direction[:2]}")
                     self.programs[link, direction, name] = program
                     self.links.append(program.attach(self.node, index, direction, flags))
-            add_clsact(self.node, link)
+            behind = {direction: lib_bpf.Program(f"clsact_{direction[:2]}")
+                      for direction in ("ingress", "egress")}
+            add_clsact(self.node, link, behind)
+            for direction, program in behind.items():
+                self.programs[link, direction, "clsact"] = program
         self.wanted = sorted(
             (link, direction, attach, name, when) for link in self.indexes
             for direction in ("ingress", "egress")
             for attach, name, when in (("tcx", f"first_{direction[:2]}", "before"),
                                        ("tcx", f"last_{direction[:2]}", "after"),
-                                       ("clsact", "matchall", "after")))
+                                       ("clsact", named(link, direction), "after")))
 
     def in_order(self):
         """Weir's are between."""
@@ -90,7 +94,7 @@ def main():
     with claim("so does its text"):
         text = lib_net.run(lib_lab.BIN / "weir", "status", "--socket",
                            lab.a.run_dir / "agent.sock").stdout
-        for word in ("ALSO ON", "first_in", "before Weir's", "clsact", "matchall"):
+        for word in ("ALSO ON", "first_in", "before Weir's", "clsact", named("eth0", "ingress")):
             assert word in text, text
     traffic = Traffic([(f"IPv{family}", a1, b1, family, b1.address[family]) for family in (4, 6)])
     with claim("traffic goes on, and each program sees what is its to see"):
@@ -99,7 +103,7 @@ def main():
         after = scene.runs()
         seen = {key: after[key] - count for key, count in before.items()}
         for key in (("eth0", direction, name) for direction in ("ingress", "egress")
-                    for name in ("first", "last")):
+                    for name in ("first", "last", "clsact")):
             assert seen[key] >= SOME, f"{key}: {seen}"
         # What Weir sends on itself, those behind it do not see.
         assert seen[scene.pod_link, "ingress", "first"] >= SOME, seen
@@ -116,9 +120,9 @@ def main():
         scene.in_order()
         equal(sorted(shown(lab.a)), scene.wanted)
     with claim("clsact still sees what leaves by the uplink"):
-        count = packets_at(lab.a, "eth0", "egress")
-        flows_on(traffic, "behind clsact")
-        assert packets_at(lab.a, "eth0", "egress") > count
+        before = scene.programs["eth0", "egress", "clsact"].runs()
+        flows_on(traffic, "before clsact")
+        assert scene.programs["eth0", "egress", "clsact"].runs() > before + SOME
     with claim("nothing was lost meanwhile"):
         no_loss(traffic.end())
     with claim("they go, and nothing is shown any more"):
