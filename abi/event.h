@@ -37,9 +37,9 @@ struct weir_event {
   __be16 nat_port;
   __u8 out; /* enum weir_out, of the opener's direction */
   __u8 flags;
-  __u32 ifindex; /* link the packet came in by, or will leave by at an egress hook */
-  __u32 length;  /* of the packet */
-  __u32 pad;
+  __u32 ifindex;       /* link the packet came in by, or will leave by at an egress hook */
+  __u32 length;        /* of the packet */
+  __u32 kernel_reason; /* reason KERNEL: enum skb_drop_reason of this kernel */
   __u64 duration_ns;
   __u64 packets[2];         /* [0]: from the opener, [1]: from the responder */
   __u64 bytes[2];           /* counted from the IP header on */

@@ -9,6 +9,7 @@ enum weir_hook {
   WEIR_HOOK_SOCKET = 4, /* calls of processes, not packets */
   WEIR_HOOK_XDP = 5,    /* counts only what it sends on; all else meets FROM_NET */
   WEIR_HOOKS = 6,
+  WEIR_HOOK_KERNEL = 6, /* no hook of Weir's: where the kernel drops a packet on its own */
 };
 
 /* How a packet leaves. */

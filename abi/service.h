@@ -114,8 +114,7 @@ struct weir_srcrange_key {
 };
 WEIR_LAYOUT(weir_srcrange_key, 24);
 
-/* Map weir_netns, hash: cookie of a pod's network namespace -> who that is, for the socket hooks.
- */
+/* Map weir_netns, hash: cookie of a pod's network namespace -> who that is. */
 struct weir_netns {
   struct weir_addr v4; /* zero: none */
   struct weir_addr v6;

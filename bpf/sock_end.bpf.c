@@ -1,23 +1,8 @@
 /* The end of connections that were translated at the socket and whose backend's pod is gone: an
  * idle client would never hear of it. Two iterators, started by the agent: which namespaces have
  * such sockets, and, run in each of these, their end. */
+#include "lib/kernel_structs.h"
 #include "lib/socket.h"
-
-struct net {
-  __u64 net_cookie;
-} __attribute__((preserve_access_index));
-
-typedef struct {
-  struct net* net;
-} possible_net_t;
-
-struct sock_common {
-  possible_net_t skc_net;
-} __attribute__((preserve_access_index));
-
-struct sock {
-  struct sock_common __sk_common;
-} __attribute__((preserve_access_index));
 
 struct bpf_iter__bpf_sk_storage_map {
   struct bpf_iter_meta* meta;

@@ -2,6 +2,7 @@
 #include "from_net.bpf.c"
 #include "from_pod.bpf.c"
 #include "heir.bpf.c"
+#include "kernel_drop.bpf.c"
 #include "sock_end.bpf.c"
 #include "socket.bpf.c"
 #include "stages.bpf.c"

@@ -14,10 +14,16 @@ static __always_inline void drop_tell(const struct packet* pkt, __u32 ifindex, _
   event_close(event);
 }
 
+/* What the mark of a packet says that Weir has dropped: the kernel's own drop of it is no other. */
+static __always_inline __u32 mark_dropped(__u32 mark) {
+  return (mark & ~cfg.mark_mask) | (~cfg.mark_judged & cfg.mark_mask);
+}
+
 SHARED int drop_packet(struct __sk_buff* skb, struct packet* pkt, __u32 reason) {
   if (!pkt || reason > WEIR_DROP_MAX) return TCX_DROP;
   drop_tell(pkt, skb->ifindex, reason);
   capture(skb, pkt, WEIR_OUT_NONE, reason);
+  skb->mark = mark_dropped(skb->mark);
   return TCX_DROP;
 }
 

@@ -126,6 +126,12 @@ static __always_inline bool answer_icmp(struct __sk_buff* skb, const struct pack
                     : bpf_skb_store_bytes(skb, ETH_HLEN + IPV6_BYTES, &icmp, sizeof(icmp), 0)) == 0;
 }
 
+/* What was counted before goes after all. */
+static __always_inline int unanswered(struct __sk_buff* skb) {
+  skb->mark = mark_dropped(skb->mark);
+  return TCX_DROP; /* counted before */
+}
+
 /* Back to where the packet came from. */
 static __always_inline int answer_send(struct __sk_buff* skb, const struct packet* pkt) {
   static const __u8 link_mac[] = WEIR_LINK_MAC;
@@ -134,18 +140,17 @@ static __always_inline int answer_send(struct __sk_buff* skb, const struct packe
   mark_judged(skb);
   if (pkt->dsr) { /* the client is outside, not behind the node that handed this over */
     struct weir_ct_path path = {};
-    if (fib_path(skb, skb->ifindex, pkt->ipv4, &pkt->dst, &pkt->src, &path))
-      return TCX_DROP; /* counted before */
+    if (fib_path(skb, skb->ifindex, pkt->ipv4, &pkt->dst, &pkt->src, &path)) return unanswered(skb);
     if (addr_is_zero(&path.next_hop)) path.next_hop = pkt->src;
     return redirect_next_hop(pkt, &path);
   }
   if (pkt->tunnelled) {
     if (!tunnel_key_set(skb, &pkt->outer_src, false) || !rewrite_l2(skb, tunnel_mac, link_mac))
-      return TCX_DROP; /* counted before */
+      return unanswered(skb);
     return bpf_redirect(skb->ifindex, 0);
   }
   if (bpf_skb_load_bytes(skb, 0, &eth, sizeof(eth)) || !rewrite_l2(skb, eth.h_source, eth.h_dest))
-    return TCX_DROP; /* counted before */
+    return unanswered(skb);
   return bpf_redirect(skb->ifindex, pkt->hook == WEIR_HOOK_TO_NET ? BPF_F_INGRESS : 0);
 }
 

@@ -48,7 +48,8 @@ Agent::Agent(AgentOptions options)
       flows_([this](const Address& address) -> const Name& { return names_.find(address); },
              FlowRecorder::kHistory, WallClock(),
              [this](std::uint32_t ifindex) { return pod_behind(ifindex); },
-             [this](const Flow& flow) { return service_of(flow); }),
+             [this](const Flow& flow) { return service_of(flow); },
+             [this](std::uint32_t reason) { return kernel_reason(reason); }),
       pod_split_(options_.node, !options_.has_pod_endpoints()) {
   store_.listen([this](const StoreChange& change) {
     const auto* row = std::get_if<RowChange<Service>>(&change);
@@ -124,6 +125,7 @@ Result<void> Agent::start() {
   if (synced_) objects_are_complete();
   if (!synced_) say_while_waiting();
   attach_sockets();
+  attach_kernel_drop();
   plane_->forget_other_builds();
   WEIR_TRY(serve());
   WEIR_TRY(tell_ready());
@@ -190,6 +192,7 @@ Result<void> Agent::open_sandboxes() {
   WEIR_TRY(sandboxes_->restore());
   restored_ = true;
   forget_stale_pins();
+  forget_kernel_drops();
   return {};
 }
 
@@ -230,6 +233,45 @@ void Agent::attach_sockets() {
   plane_->detach_sockets();
   warnings_.push_back("Services are served without socket hooks: " + attached.error().text());
   spdlog::warn("{}", warnings_.back());
+}
+
+void Agent::attach_kernel_drop() {
+  auto attached = plane_->attach_kernel_drop();
+  if (attached) return;
+  warnings_.push_back("what the kernel drops of pods' packets is not counted: " +
+                      attached.error().text());
+  spdlog::warn("{}", warnings_.back());
+}
+
+void Agent::forget_kernel_drops() {
+  const auto& endpoints = store_.snapshot().endpoints;
+  plane_->forget_kernel_drops([&](std::uint32_t pod) { return !endpoints.contains(pod); });
+}
+
+// To read the kernel's types takes a few ms: not before the first drop.
+std::string Agent::kernel_reason(std::uint32_t reason) {
+  if (!kernel_reasons_) {
+    auto read = KernelReasons::read();
+    if (!read) return fmt::to_string(reason);
+    kernel_reasons_ = std::move(*read);
+  }
+  return kernel_reasons_->name(reason);
+}
+
+std::vector<KernelDropTotal> Agent::kernel_drops() {
+  std::vector<KernelDropTotal> out;
+  const auto& endpoints = store_.snapshot().endpoints;
+  for (const KernelDrops& drops : plane_->kernel_drops()) {
+    KernelDropTotal total{kernel_reason(drops.reason), "", "", drops.count};
+    if (drops.pod != 0) {
+      const auto endpoint = endpoints.find(drops.pod);
+      if (endpoint == endpoints.end()) continue;
+      total.namespace_ = endpoint->second.pod_namespace;
+      total.pod = endpoint->second.pod_name;
+    }
+    out.push_back(std::move(total));
+  }
+  return out;
 }
 
 void Agent::collect_dead_soon() {

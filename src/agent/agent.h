@@ -30,6 +30,7 @@
 #include "dataplane/dataplane.h"
 #include "k8s/source.h"
 #include "observe/flow_recorder.h"
+#include "observe/totals.h"
 #include "sandbox/sandbox.h"
 #include "sandbox/server.h"
 #include "state/names.h"
@@ -120,6 +121,11 @@ class Agent final : public Sink, public EndpointSink, public api::Backend {
   const Name* pod_behind(std::uint32_t ifindex) const;
   std::optional<ServiceName> service_of(const Flow& flow) const;
   void check_ports();
+  void attach_kernel_drop();
+  // Pods that there are, by name.
+  std::vector<KernelDropTotal> kernel_drops();
+  std::string kernel_reason(std::uint32_t reason);
+  void forget_kernel_drops();
 
   void watch_source();
   void watch_network();
@@ -147,6 +153,7 @@ class Agent final : public Sink, public EndpointSink, public api::Backend {
   Names names_{store_};
   GonePods gone_pods_{store_, names_, options_.node};
   FlowRecorder flows_;
+  std::optional<KernelReasons> kernel_reasons_;  // none: nobody has asked yet
   std::unique_ptr<Source> source_;
   ApiSource* api_source_ = nullptr;  // source_, if it is one
   std::unique_ptr<NodeWriter> node_writer_;

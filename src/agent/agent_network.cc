@@ -175,6 +175,9 @@ void Agent::restore_programs() {
   if (options_.settings.has_xdp()) {
     xdp_links_.refresh(*plane_, *netlink_, uplinks_.devices, true);
   }
+  if (auto attached = plane_->attach_kernel_drop(); !attached) {
+    programs_problem_ = attached.error().text();
+  }
   if (!plane_->has_pins()) {
     programs_problem_ =
         "the pins of programs and tables are gone: all goes on, but the next agent begins with "

@@ -296,7 +296,9 @@ Result<void> Agent::retract(std::uint32_t handle) {
   store_.erase_endpoint(handle);
   if (!restored_) return {};
   if (services_ != nullptr) services_->changed_now();
-  return plane_->apply(compile(store_.snapshot(), config_).entries);
+  auto applied = plane_->apply(compile(store_.snapshot(), config_).entries);
+  forget_kernel_drops();
+  return applied;
 }
 
 }  // namespace weir

@@ -5,6 +5,8 @@
 
 #include <algorithm>
 #include <boost/asio/post.hpp>
+#include <functional>
+#include <map>
 
 #include "agent/agent.h"
 #include "base/version.h"
@@ -40,11 +42,34 @@ std::vector<api::HookTotals> hook_totals(const std::array<weir_metric, WEIR_METR
     totals.to_stack = at(WEIR_OUTCOME_STACK).packets;
     for (std::uint32_t reason = 1; reason <= WEIR_DROP_MAX; ++reason) {
       const auto packets = at(WEIR_OUTCOME_DROP + reason).packets;
-      if (packets != 0) totals.drops.push_back({drop_name(reason), packets});
+      if (packets != 0) totals.drops.push_back({drop_name(reason), packets, {}});
     }
     out.push_back(std::move(totals));
   }
   return out;
+}
+
+// As if it were a hook where all is dropped.
+api::HookTotals kernel_totals(const std::vector<KernelDropTotal>& all) {
+  api::HookTotals totals;
+  totals.hook = hook_name(WEIR_HOOK_KERNEL);
+  std::map<std::string, api::DropTotal> by_reason;
+  for (const KernelDropTotal& one : all) {
+    api::DropTotal& drop = by_reason[one.reason];
+    if (!one.pod.empty()) {
+      drop.pods.push_back({one.namespace_ + "/" + one.pod, one.count.packets});
+      continue;
+    }
+    drop.packets = one.count.packets;
+    totals.packets_in += one.count.packets;
+    totals.bytes_in += one.count.bytes;
+  }
+  for (auto& [reason, drop] : by_reason) {
+    drop.reason = reason;
+    std::ranges::sort(drop.pods, std::greater(), &api::PodDrops::packets);
+    totals.drops.push_back(std::move(drop));
+  }
+  return totals;
 }
 
 }  // namespace
@@ -141,6 +166,7 @@ api::Status Agent::status() {
   for (const std::uint64_t lost : plane_->lost()) out.events_lost += lost;
   out.endpoints = store_.snapshot().endpoints.size();
   out.hooks = hook_totals(plane_->metrics());
+  out.hooks.push_back(kernel_totals(kernel_drops()));
   out.warnings = warnings_;
   if (!synced_) {
     out.warnings.push_back("what this node serves is as an earlier agent left it: " +
@@ -190,6 +216,7 @@ std::string Agent::metrics() {
   Totals totals;
   totals.metrics = plane_->metrics();
   totals.lost = plane_->lost();
+  totals.kernel_drops = kernel_drops();
   for (const MapUse& map : plane_->map_use(sweeper_->connections())) {
     totals.maps.push_back({map.name, map.entries, map.capacity});
   }

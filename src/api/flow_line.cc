@@ -58,6 +58,10 @@ void take_story(const json& line, Flow& flow) {
   if (flow.type == FlowType::kDropped) {
     const auto& reason = line.at("drop_reason").at("name").get_ref<const std::string&>();
     flow.reason = parse_drop(reason).value_or(UINT8_MAX);
+    if (flow.hook == WEIR_HOOK_KERNEL) {
+      flow.reason = WEIR_DROP_KERNEL;
+      flow.kernel_reason_name = reason;
+    }
     flow.length = line.value("length", 0U);
     if (line.contains("sent_by")) {
       const json& sender = line.at("sent_by");
@@ -88,7 +92,7 @@ Result<Flow> parse_flow(const json& line) {
   flow.type = *type;
   flow.protocol = *protocol;
   WEIR_ASSIGN(flow.time_ns, parse_time(line.at("time").get<std::string>()));
-  flow.hook = number_of(line.at("hook").get<std::string>(), WEIR_HOOKS, hook_name);
+  flow.hook = number_of(line.at("hook").get<std::string>(), WEIR_HOOK_KERNEL + 1, hook_name);
   flow.out = number_of(line.at("out").get<std::string>(), WEIR_OUT_HOST + 1, out_name);
   WEIR_ASSIGN(flow.source, parse_end(line.at("source")));
   WEIR_ASSIGN(flow.destination, parse_end(line.at("destination")));

@@ -21,6 +21,10 @@ TEST(FlowLine, RoundTrip) {
   translated.nat_port = htons(61000);
   translated.bytes[1] = 12345;
   translated.duration_ns = 99;
+  weir_event kernel = fixture::event({.type = WEIR_EVENT_DROP, .reason = WEIR_DROP_KERNEL});
+  kernel.hook = WEIR_HOOK_KERNEL;
+  Flow by_kernel = fixture::named(kernel);
+  by_kernel.kernel_reason_name = "A_LATER_ONE";
   const Flow flows[] = {
       fixture::flow({}),
       fixture::flow({.type = WEIR_EVENT_ESTABLISHED}),
@@ -28,6 +32,7 @@ TEST(FlowLine, RoundTrip) {
       fixture::service_flow({.destination = "10.96.3.4", .destination_port = 80}),
       fixture::flow({.type = WEIR_EVENT_ENDED, .flags = 12}),
       fixture::flow({.type = WEIR_EVENT_DROP, .reason = WEIR_DROP_SPOOFED}),
+      by_kernel,
       fixture::flow({.destination = "172.30.0.11", .destination_port = 0x0800, .protocol = 1}),
       fixture::flow({.source = "fd00::5", .destination = "2001:db8::1", .protocol = 89}),
   };

@@ -40,9 +40,15 @@ struct MapStatus {
   std::uint64_t capacity = 0;
 };
 
-struct DropTotal {
-  std::string reason;  // SPOOFED
+struct PodDrops {
+  std::string pod;  // NAMESPACE/POD
   std::uint64_t packets = 0;
+};
+
+struct DropTotal {
+  std::string reason;  // SPOOFED; hook kernel: as the kernel calls it
+  std::uint64_t packets = 0;
+  std::vector<PodDrops> pods;  // hook kernel: of this node's pods that there are
 };
 
 // packets_in = forwarded + to_stack + the drops.

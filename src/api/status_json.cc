@@ -43,10 +43,18 @@ void fields(auto& self, const auto& visit)
 }
 
 void fields(auto& self, const auto& visit)
+  requires by_fields::Is<decltype(self), PodDrops>
+{
+  visit("pod", self.pod);
+  visit("packets", self.packets);
+}
+
+void fields(auto& self, const auto& visit)
   requires by_fields::Is<decltype(self), DropTotal>
 {
   visit("reason", self.reason);
   visit("packets", self.packets);
+  visit("pods", self.pods);
 }
 
 void fields(auto& self, const auto& visit)

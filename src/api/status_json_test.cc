@@ -19,7 +19,8 @@ Status status() {
   made.other_programs = {{"eth0", "ingress", "clsact", "shaper", "after"}};
   made.pools = {{"10.244.0.0/24", 253, 3, 1}};
   made.maps = {{"weir_ct", 12, 65536}};
-  made.hooks = {{"from_pod", 10, 1000, 7, 2, {{"SPOOFED", 1}}}};
+  made.hooks = {{"from_pod", 10, 1000, 7, 2, {{"SPOOFED", 1, {}}}},
+                {"kernel", 3, 300, 0, 0, {{"QDISC_DROP", 3, {{"shop/cart-0", 2}}}}}};
   made.warnings = {"FORWARD has 3 rules that pods no longer meet"};
   return made;
 }
@@ -31,6 +32,7 @@ TEST(StatusJson, IsReadBackAsItWasWritten) {
   EXPECT_EQ(to_json(*read), json);
   EXPECT_EQ(read->hooks.at(0).drops.at(0).reason, "SPOOFED");
   EXPECT_EQ(read->other_programs.at(0).order, "after");
+  EXPECT_EQ(read->hooks.at(1).drops.at(0).pods.at(0).packets, 2U);
   EXPECT_EQ(read->pools.at(0).resting, 1U);
   EXPECT_TRUE(read->adopted);
 }

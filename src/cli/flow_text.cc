@@ -89,8 +89,8 @@ std::string story(const Flow& flow) {
     case FlowType::kEnded:
       return traffic_text(flow) + (flow.replied ? "" : ", no answer");
     case FlowType::kDropped:
-      return fmt::format("{} ({}, at {}){}", drop_text(flow.reason), drop_name(flow.reason),
-                         hook_name(flow.hook), sender_text(flow));
+      return fmt::format("{} ({}, at {}){}", drop_text(flow), drop_name(flow), hook_name(flow.hook),
+                         sender_text(flow));
   }
   return "";
 }

@@ -74,6 +74,18 @@ std::string maps_text(const api::Status& status) {
   return rows.size() == 1 ? "" : fmt::format("\n{}", table(rows, "  "));
 }
 
+std::string drop_meaning(const api::HookTotals& hook, const api::DropTotal& drop) {
+  const auto reason = parse_drop(drop.reason);
+  std::string text(hook.hook == hook_name(WEIR_HOOK_KERNEL) ? kernel_drop_text(drop.reason)
+                   : reason                                 ? drop_text(*reason)
+                                                            : "");
+  std::vector<std::string> pods;
+  for (const api::PodDrops& one : drop.pods) {
+    pods.push_back(fmt::format("{} {}", one.pod, count_text(one.packets)));
+  }
+  return pods.empty() ? text : fmt::format("{}: {}", text, fmt::join(pods, ", "));
+}
+
 std::string hooks_text(const api::Status& status) {
   Rows rows = {{"PACKETS AT", "IN", "FORWARDED", "TO STACK", "DROPPED"}};
   Rows drops;
@@ -81,9 +93,7 @@ std::string hooks_text(const api::Status& status) {
     std::uint64_t dropped = 0;
     for (const api::DropTotal& drop : hook.drops) {
       dropped += drop.packets;
-      const auto reason = parse_drop(drop.reason);
-      drops.push_back({hook.hook, count_text(drop.packets), drop.reason,
-                       std::string(reason ? drop_text(*reason) : "")});
+      drops.push_back({hook.hook, count_text(drop.packets), drop.reason, drop_meaning(hook, drop)});
     }
     rows.push_back({hook.hook, count_text(hook.packets_in), count_text(hook.forwarded),
                     count_text(hook.to_stack), count_text(dropped)});

@@ -23,7 +23,13 @@ TEST(StatusText, TellsWhatANewcomerAsks) {
   status.other_programs = {{"eth0", "ingress", "tcx", "sniffer", "before"}};
   status.pools = {{"10.244.0.0/24", 253, 3, 1}, {"fd00::/64", (1ULL << 63) - 2, 3, 0}};
   status.maps = {{"weir_ct", 12, 65536}};
-  status.hooks = {{"from_pod", 10, 1000, 7, 2, {{"SPOOFED", 1}}}};
+  status.hooks = {{"from_pod", 10, 1000, 7, 2, {{"SPOOFED", 1, {}}}},
+                  {"kernel",
+                   9,
+                   900,
+                   0,
+                   0,
+                   {{"QDISC_DROP", 8, {{"shop/cart-0", 5}, {"shop/web", 2}}}, {"NEW", 1, {}}}}};
   status.warnings = {"FORWARD has 3 rules that pods no longer meet"};
   const std::string text = status_text(status);
   for (const char* wanted : {
@@ -37,7 +43,9 @@ TEST(StatusText, TellsWhatANewcomerAsks) {
            "fd00::/64      2^63  3     0        < 1 %\n",
            "weir_ct  12       65 536    < 1 %\n",
            "from_pod    10  7          2         1\n",
-           "from_pod    1        SPOOFED  source address does not belong to where",
+           "from_pod    1        SPOOFED     source address does not belong to where",
+           "QDISC_DROP  the queue of the link is full: shop/cart-0 5, shop/web 2\n",
+           "NEW         dropped by the kernel, not by Weir\n",
            "warning: FORWARD has 3 rules that pods no longer meet\n",
        }) {
     EXPECT_THAT(text, HasSubstr(wanted));

@@ -213,7 +213,7 @@ void add_drops(std::vector<Outcome>& outcomes, const std::vector<Flow>& drops) {
       return address && flow.destination.port == one.question.probe.port &&
              flow.destination.address == *address;
     });
-    if (drop != drops.end()) one.dropped = drop_text(drop->reason);
+    if (drop != drops.end()) one.dropped = drop_text(*drop);
   }
 }
 

@@ -10,11 +10,11 @@
 namespace weir {
 namespace {
 
-// The sum over CPUs of one element of a per-CPU array, a struct of u64s.
-template <typename Value>
-Value percpu_sum(int fd, std::uint32_t index, std::vector<Value>& room) {
+// The sum over CPUs of one element of a per-CPU map, a struct of u64s.
+template <typename Key, typename Value>
+Value percpu_sum(int fd, const Key& key, std::vector<Value>& room) {
   Value sum{};
-  if (bpf_map_lookup_elem(fd, &index, room.data()) != 0) return sum;
+  if (bpf_map_lookup_elem(fd, &key, room.data()) != 0) return sum;
   for (const Value& one : room) {
     if constexpr (requires { one.packets; }) {
       sum.packets += one.packets;
@@ -24,6 +24,17 @@ Value percpu_sum(int fd, std::uint32_t index, std::vector<Value>& room) {
     }
   }
   return sum;
+}
+
+std::vector<weir_kernel_drop> keys_of(int fd) {
+  std::vector<weir_kernel_drop> keys;
+  weir_kernel_drop next{};
+  const void* previous = nullptr;
+  while (bpf_map_get_next_key(fd, previous, &next) == 0) {
+    keys.push_back(next);
+    previous = &keys.back();
+  }
+  return keys;
 }
 
 std::size_t cpus() { return static_cast<std::size_t>(std::max(libbpf_num_possible_cpus(), 1)); }
@@ -62,6 +73,30 @@ std::array<std::uint64_t, WEIR_EVENTS> Dataplane::lost() const {
   std::vector<std::uint64_t> room(cpus());
   for (std::uint32_t i = 0; i < out.size(); ++i) out[i] = percpu_sum(maps_.lost.get(), i, room);
   return out;
+}
+
+std::vector<KernelDrops> Dataplane::kernel_drops() const {
+  std::vector<KernelDrops> out;
+  if (settings_.kernel_drops == 0) return out;
+  std::vector<weir_metric> room(cpus());
+  for (std::uint32_t reason = 0; reason < WEIR_KERNEL_REASONS; ++reason) {
+    const weir_metric sum = percpu_sum(maps_.kernel_drops.get(), reason, room);
+    if (sum.packets != 0) out.push_back({reason, 0, sum});
+  }
+  const int by_pod = maps_.kernel_drops_by_pod.get();
+  for (const weir_kernel_drop& key : keys_of(by_pod)) {
+    const weir_metric sum = percpu_sum(by_pod, key, room);
+    if (sum.packets != 0) out.push_back({key.reason, key.pod, sum});
+  }
+  return out;
+}
+
+void Dataplane::forget_kernel_drops(const std::function<bool(std::uint32_t pod)>& is_gone) {
+  if (settings_.kernel_drops == 0) return;
+  const int by_pod = maps_.kernel_drops_by_pod.get();
+  for (const weir_kernel_drop& key : keys_of(by_pod)) {
+    if (is_gone(key.pod)) bpf_map_delete_elem(by_pod, &key);
+  }
 }
 
 std::uint64_t Dataplane::count_connections() const {

@@ -48,6 +48,7 @@ Dataplane::Dataplane(PinPaths paths, Settings settings, Programs programs, Maps 
       state_(std::move(state)),
       attacher_(paths_),
       cgroup_attacher_(paths_),
+      tracepoint_attacher_(paths_),
       endpoint_table_(maps_.endpoint.get(), "weir_endpoint"),
       route_table_(maps_.route.get(), "weir_route"),
       netns_table_(maps_.netns.get(), "weir_netns") {}
@@ -65,7 +66,7 @@ Result<std::unique_ptr<Dataplane>> Dataplane::open(const std::string& bpffs,
   plane->remarks_ = std::move(remarks);
   WEIR_TRY(plane->endpoints_.adopt());
   WEIR_TRY(plane->routes_.adopt());
-  if (settings.has_sockets()) WEIR_TRY(plane->netns_.adopt());
+  WEIR_TRY(plane->netns_.adopt());
   WEIR_ASSIGN(const std::uint64_t cookie, current_netns_cookie());
   plane->state_.set_netns(cookie);
   WEIR_TRY((Table<std::uint32_t, weir_device>(plane->maps_.device.get(), "weir_device")
@@ -98,7 +99,6 @@ Result<void> Dataplane::apply(const Entries& entries) {
 
 // No packet reads this table: it needs no epoch.
 Result<void> Dataplane::apply_netns(const Entries& entries) {
-  if (!settings_.has_sockets()) return {};
   Reconciler<NetnsTable>::Rows rows;
   for (const auto& [cookie, netns] : entries.netns) rows[cookie] = netns;
   bool changed = false;
@@ -123,6 +123,12 @@ Result<bool> Dataplane::attach_sockets(const std::string& cgroup) {
   if (settings_.has_sockets()) return cgroup_attacher_.attach(cgroup, programs_);
   cgroup_attacher_.detach();
   return false;
+}
+
+Result<void> Dataplane::attach_kernel_drop() {
+  if (programs_.kernel_drop) return tracepoint_attacher_.attach(programs_.kernel_drop.get());
+  tracepoint_attacher_.detach();
+  return {};
 }
 
 ServiceTables::Applied Dataplane::publish(ServiceTables::Applied applied) {

@@ -20,6 +20,7 @@
 #include "dataplane/attach.h"
 #include "dataplane/cgroup_attach.h"
 #include "dataplane/events.h"
+#include "dataplane/kernel_drops.h"
 #include "dataplane/programs.h"
 #include "dataplane/reconcile.h"
 #include "dataplane/service_maps.h"
@@ -107,6 +108,9 @@ class Dataplane {
   // what an earlier run attached is taken away.
   Result<bool> attach_sockets(const std::string& cgroup);
   void detach_sockets() { cgroup_attacher_.detach(); }
+  // What the kernel drops is counted and told; with Settings::kernel_drops off, or where the kernel
+  // has refused the program (warnings()), no more.
+  Result<void> attach_kernel_drop();
   // Of a link that is no longer ours.
   void detach(const std::string& ifname) { attacher_.detach(ifname); }
   // Of a link that is gone.
@@ -146,6 +150,10 @@ class Dataplane {
   // Summed over CPUs.
   std::array<weir_metric, WEIR_METRICS> metrics() const;
   std::array<std::uint64_t, WEIR_EVENTS> lost() const;
+  // Only what there is of.
+  std::vector<KernelDrops> kernel_drops() const;
+  // Pods by weir_endpoint.handle.
+  void forget_kernel_drops(const std::function<bool(std::uint32_t pod)>& is_gone);
   // connections: how many are in weir_ct, as the last sweep counted.
   std::vector<MapUse> map_use(std::uint64_t connections) const;
   std::uint64_t count_connections() const;
@@ -169,6 +177,7 @@ class Dataplane {
   StateMapping state_;
   Attacher attacher_;
   CgroupAttacher cgroup_attacher_;
+  TracepointAttacher tracepoint_attacher_;
   EndpointTable endpoint_table_;
   RouteTable route_table_;
   NetnsTable netns_table_;

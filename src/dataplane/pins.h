@@ -15,7 +15,7 @@ namespace weir {
 //   maps/<name>            shared by all builds of one layout
 //   progs-<build>/<name>   programs and stage tables of one build and its settings
 //   links/<in|out|xdp>-<ifname>       dots of the name as colons
-//   links/<program>               on the cgroup
+//   links/<program>               on the cgroup; kernel_drop: on its tracepoint
 struct PinPaths {
   std::string root;
 

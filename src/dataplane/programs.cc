@@ -18,7 +18,9 @@
 #include <system_error>
 #include <vector>
 
+#include "abi/kernel_drop.h"
 #include "base/hash.h"
+#include "dataplane/kernel_drops.h"
 #include "weir.skel.h"
 
 namespace weir {
@@ -42,6 +44,7 @@ namespace {
 constexpr std::array kPrograms = {"from_pod", "to_pod", "from_net", "to_net", "sweep"};
 constexpr std::array kSocketIterators = {"sock_find", "sock_end"};
 constexpr const char* kXdp = "xdp";
+constexpr const char* kKernelDrop = "kernel_drop";
 // bpf/heir.bpf.c: while connections of an earlier build are taken over.
 constexpr std::array kHeirs = {"heir_in", "heir_out", "ct_merge"};
 constexpr std::array kStageTables = {"weir_stages_in", "weir_stages_out"};
@@ -184,6 +187,7 @@ Result<void> pin_programs(weir_bpf& skeleton, const std::string& dir) {
   for (const char* name : kPrograms) WEIR_TRY(pin_program(name));
   for (const SocketProgram& program : kSocketPrograms) WEIR_TRY(pin_program(program.name));
   for (const char* name : kSocketIterators) WEIR_TRY(pin_program(name));
+  WEIR_TRY(pin_program(kKernelDrop));
   return pin_program(kXdp);
 }
 
@@ -204,35 +208,72 @@ Result<void> pin_and_take_over(weir_bpf& skeleton, const PinPaths& paths, const 
   return pin_programs(skeleton, dir);
 }
 
-Result<void> load(const PinPaths& paths, const Settings& settings, const weir_settings& frozen,
-                  const std::string& build, Migration& migration, Remarks& remarks) {
+// What the programs find in the section of that name.
+template <typename Value>
+Result<void> freeze(const weir_bpf& skeleton, std::string_view section, const Value& value) {
+  bpf_map* map = nullptr;
+  bpf_object__for_each_map(map, skeleton.obj) {
+    if (std::string_view(bpf_map__name(map)).find(section) == std::string_view::npos) continue;
+    std::size_t size = 0;
+    void* place = bpf_map__initial_value(map, &size);
+    if (place == nullptr || size < sizeof value) break;
+    *static_cast<Value*>(place) = value;
+    return {};
+  }
+  return Error(Code::kKernel, fmt::format("the programs have no room for {}", section));
+}
+
+// In the kernel, but pinned nowhere. reasons: none, without kernel_drop.
+Result<Skeleton> load_object(const PinPaths& paths, const Settings& settings,
+                             const weir_settings& frozen, const weir_kernel_reasons* reasons,
+                             Migration& migration) {
   complaints().clear();
   migration = Migration::begin(paths);
-  const Skeleton skeleton(weir_bpf__open());
+  Skeleton skeleton(weir_bpf__open());
   if (!skeleton) return errno_error(errno, "open the programs: " + complaints());
-  std::size_t size = 0;
-  bpf_map* rodata = nullptr;
   bpf_map* map = nullptr;
   bpf_object__for_each_map(map, skeleton->obj) {
-    if (std::string_view(bpf_map__name(map)).find(".rodata.cfg") != std::string_view::npos)
-      rodata = map;
     WEIR_TRY(prepare_map(skeleton->obj, map, paths, settings, migration));
   }
   bpf_program* program = nullptr;
   bpf_object__for_each_program(program, skeleton->obj) {
     const std::string_view name = bpf_program__name(program);
     const bool heir = std::ranges::find(kHeirs, name) != kHeirs.end();
-    bpf_program__set_autoload(program, heir ? migration.hands_over() : is_needed(name, frozen));
+    const bool wanted = heir                  ? migration.hands_over()
+                        : name == kKernelDrop ? reasons != nullptr
+                                              : is_needed(name, frozen);
+    bpf_program__set_autoload(program, wanted);
   }
-  void* cfg = rodata != nullptr ? bpf_map__initial_value(rodata, &size) : nullptr;
-  if (cfg == nullptr || size < sizeof frozen) {
-    return Error(Code::kKernel, "the programs have no room for settings");
-  }
-  *static_cast<weir_settings*>(cfg) = frozen;
+  WEIR_TRY(freeze(*skeleton, ".rodata.cfg", frozen));
+  if (reasons != nullptr) WEIR_TRY(freeze(*skeleton, ".rodata.reasons", *reasons));
   if (const int err = weir_bpf__load(skeleton.get()); err != 0) {
     return errno_error(-err, "load the programs").within(complaints());
   }
-  return pin_and_take_over(*skeleton, paths, build, migration, remarks);
+  return skeleton;
+}
+
+constexpr const char* kKernelDropsLack = "what the kernel drops of pods' packets is not counted: ";
+
+// Tracing is the only ability of the kernel that nothing else depends on.
+Result<void> load(const PinPaths& paths, const Settings& settings, const weir_settings& frozen,
+                  const std::string& build, Migration& migration, Remarks& remarks) {
+  const weir_kernel_reasons* reasons = nullptr;
+  auto known = Result<KernelReasons>(Error(Code::kNotFound, "not asked for"));
+  if (settings.kernel_drops != 0) {
+    known = KernelReasons::read();
+    if (known) reasons = &known->abi();
+    if (!known) remarks.warnings.push_back(kKernelDropsLack + known.error().text());
+  }
+  auto skeleton = load_object(paths, settings, frozen, reasons, migration);
+  if (!skeleton && reasons != nullptr) {
+    const int why = skeleton.error().saved_errno();
+    skeleton = load_object(paths, settings, frozen, nullptr, migration);
+    if (skeleton) {
+      remarks.warnings.push_back(kKernelDropsLack + errno_error(why, "load its program").text());
+    }
+  }
+  if (!skeleton) return skeleton.error();
+  return pin_and_take_over(**skeleton, paths, build, migration, remarks);
 }
 
 Result<void> open_programs(const PinPaths& paths, const Settings& settings, Programs& out) {
@@ -246,6 +287,10 @@ Result<void> open_programs(const PinPaths& paths, const Settings& settings, Prog
   WEIR_ASSIGN(out.stages_out, open_pin(dir + "/" + kStageTables[1]));
   if (settings.has_xdp()) {
     WEIR_ASSIGN(out.xdp, open_pin(dir + "/" + kXdp));
+  }
+  // Its pin is missing where the kernel has refused it.
+  if (auto pinned = open_pin(dir + "/" + kKernelDrop); pinned && settings.kernel_drops != 0) {
+    out.kernel_drop = std::move(*pinned);
   }
   if (!settings.has_sockets()) return {};
   for (std::size_t i = 0; i < kSocketPrograms.size(); ++i) {
@@ -272,6 +317,10 @@ Result<Programs> load_or_adopt(const PinPaths& paths, const Settings& settings, 
   WEIR_TRY(make_pin_dir(paths.root));
   if (maps_are_pinned(paths, settings) && open_programs(paths, settings, programs)) {
     programs.adopted = true;
+    if (settings.kernel_drops != 0 && !programs.kernel_drop) {
+      remarks.warnings.push_back(std::string(kKernelDropsLack) +
+                                 "the kernel has refused the program");
+    }
     return programs;
   }
   WEIR_TRY(load(paths, settings, frozen, programs.build, programs.migration, remarks));
@@ -288,6 +337,7 @@ Result<Maps> open_maps(const PinPaths& paths, const Settings& settings) {
       {&maps.lost, "weir_lost"},       {&maps.metrics, "weir_metrics"},
       {&maps.sweep, "weir_sweep"},     {&maps.capture_filter, "weir_capture_f"},
       {&maps.capture, "weir_capture"}, {&maps.gone, "weir_gone"},
+      {&maps.netns, "weir_netns"},
   };
   if (settings.services != 0) {
     pins.insert(pins.end(), {{&maps.service, "weir_service"},
@@ -297,11 +347,14 @@ Result<Maps> open_maps(const PinPaths& paths, const Settings& settings) {
                              {&maps.ring_slot, "weir_ring_slot"},
                              {&maps.srcrange, "weir_srcrange"}});
   }
+  if (settings.kernel_drops != 0) {
+    pins.insert(pins.end(), {{&maps.kernel_drops, "weir_kdrop"},
+                             {&maps.kernel_drops_by_pod, "weir_kdrop_pod"}});
+  }
   for (const auto& [fd, name] : pins) {
     WEIR_ASSIGN(*fd, open_pin(paths.maps() + "/" + name));
   }
   if (settings.has_sockets()) {
-    WEIR_ASSIGN(maps.netns, open_pin(paths.maps() + "/weir_netns"));
     WEIR_ASSIGN(maps.sock_tcp, open_pin(paths.maps() + "/weir_sock_tcp"));
     WEIR_ASSIGN(maps.sock_gone, open_pin(paths.maps() + "/weir_sock_gone"));
   }

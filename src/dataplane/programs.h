@@ -32,7 +32,8 @@ struct Programs {
   // None while Settings::has_sockets() is off:
   std::array<Fd, kSocketProgramCount> sockets;
   Fd sock_find, sock_end;
-  Fd xdp;  // none while Settings::has_xdp() is off
+  Fd xdp;          // none while Settings::has_xdp() is off
+  Fd kernel_drop;  // none while Settings::kernel_drops is off, or where the kernel refuses it
   // Of tables that were loaded anew; to be finished when all is attached.
   Migration migration;
 };
@@ -41,11 +42,13 @@ struct Maps {
   Fd state, endpoint, route, device, ct, events, lost, metrics, capture_filter, capture, sweep;
   // Only with Settings::services.
   Fd service, set, backend, ring, ring_slot, srcrange;
-  Fd gone;
-  Fd netns, sock_tcp, sock_gone;  // none while Settings::has_sockets() is off
+  Fd gone, netns;
+  Fd sock_tcp, sock_gone;                // none while Settings::has_sockets() is off
+  Fd kernel_drops, kernel_drops_by_pod;  // none while Settings::kernel_drops is off
 };
 
 // Tables from the last run that have another layout or capacity are made anew, with their rows.
+// Where the kernel refuses kernel_drop, which nothing else needs, a warning says so.
 Result<Programs> load_or_adopt(const PinPaths& paths, const Settings& settings, Remarks& remarks);
 Result<Maps> open_maps(const PinPaths& paths, const Settings& settings);
 // Programs of other builds, after no link uses them any more.

@@ -26,6 +26,46 @@ constexpr DropReason kDrops[] = {
 #undef WEIR_DROP
 };
 
+struct KernelDropText {
+  std::string_view name;
+  std::string_view text;
+};
+
+// Those that users meet; the kernel's BTF has names alone.
+constexpr KernelDropText kKernelDrops[] = {
+    {"NOT_SPECIFIED",
+     "the kernel does not say why: often a link that is down, or an IPv6 neighbour that is silent"},
+    {"DEV_READY", "the link is down"},
+    {"QDISC_DROP", "the queue of the link is full"},
+    {"QDISC_OVERLIMIT", "the queue of the link is full"},
+    {"NEIGH_FAILED", "nobody answers for the address of the next hop"},
+    {"NEIGH_QUEUEFULL", "too many packets wait for the next hop to answer for its address"},
+    {"NEIGH_CREATEFAIL", "the table of neighbours is full"},
+    {"NETFILTER_DROP", "a rule of netfilter (iptables, nftables)"},
+    {"IP_RPFILTER", "reverse path filter: the source is not where the packet came from"},
+    {"IP_INNOROUTES", "no route"},
+    {"IP_OUTNOROUTES", "no route"},
+    {"IP_INADDRERRORS", "no route"},
+    {"IP_INHDR", "malformed, or its time to live is used up"},
+    {"PKT_TOO_BIG", "larger than the link takes"},
+    {"SOCKET_RCVBUFF", "the receiving socket's buffer is full"},
+    {"SOCKET_BACKLOG", "the receiving socket's backlog is full"},
+    {"PROTO_MEM", "the memory for sockets of this protocol is used up"},
+    {"TCP_LISTEN_OVERFLOW", "the listening socket's queue is full"},
+    {"TCP_CSUM", "wrong checksum"},
+    {"UDP_CSUM", "wrong checksum"},
+    {"ICMP_CSUM", "wrong checksum"},
+    {"IP_CSUM", "wrong checksum"},
+    {"CPU_BACKLOG", "the queue of a CPU is full"},
+    {"NOMEM", "no memory"},
+    {"BPF_CGROUP_EGRESS", "another BPF program, on the sender's cgroup"},
+    {"TC_INGRESS", "another BPF program or filter on a link"},
+    {"TC_EGRESS", "another BPF program or filter on a link"},
+    {"IP_NOPROTO", "nobody there takes this protocol"},
+    {"UNHANDLED_PROTO", "nobody there takes this protocol"},
+    {"FRAG_REASM_TIMEOUT", "the other fragments did not come"},
+};
+
 struct IpProtocol {
   std::uint8_t number;
   std::string_view name;
@@ -82,6 +122,7 @@ std::optional<Flow> decode_event(std::span<const std::byte> bytes) {
   flow.hook = event.hook;
   flow.out = event.out;
   flow.reason = event.reason;
+  flow.kernel_reason = event.kernel_reason;
   flow.by_responder = (event.flags & WEIR_EVENT_BY_RESPONDER) != 0;
   flow.reset = (event.flags & WEIR_EVENT_RESET) != 0;
   flow.seen_closed = (event.flags & WEIR_EVENT_SEEN_CLOSED) != 0;
@@ -150,6 +191,8 @@ std::string_view hook_name(std::uint8_t hook) {
       return "socket";
     case WEIR_HOOK_XDP:
       return "xdp";
+    case WEIR_HOOK_KERNEL:
+      return "kernel";
     default:
       return "?";
   }
@@ -180,6 +223,20 @@ std::string_view drop_name(std::uint8_t reason) {
 std::string_view drop_text(std::uint8_t reason) {
   const DropReason* drop = find_drop(reason);
   return drop == nullptr ? "reason unknown to this version of weir" : drop->text;
+}
+
+std::string_view drop_name(const Flow& flow) {
+  return flow.kernel_reason_name.empty() ? drop_name(flow.reason) : flow.kernel_reason_name;
+}
+
+std::string_view drop_text(const Flow& flow) {
+  return flow.kernel_reason_name.empty() ? drop_text(flow.reason)
+                                         : kernel_drop_text(flow.kernel_reason_name);
+}
+
+std::string_view kernel_drop_text(std::string_view name) {
+  const auto* found = std::ranges::find(kKernelDrops, name, &KernelDropText::name);
+  return found == std::end(kKernelDrops) ? drop_text(WEIR_DROP_KERNEL) : found->text;
 }
 
 std::optional<std::uint8_t> parse_drop(std::string_view name) {

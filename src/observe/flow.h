@@ -46,13 +46,15 @@ struct Flow {
   std::int64_t time_ns = 0;  // since 1970
   FlowType type = FlowType::kNew;
   std::uint8_t protocol = 0;
-  std::uint8_t hook = 0;      // enum weir_hook
-  std::uint8_t out = 0;       // enum weir_out
-  std::uint8_t reason = 0;    // enum weir_drop
-  bool by_responder = false;  // kClosed: who closed
-  bool reset = false;         // kClosed: by RST
-  bool seen_closed = false;   // kEnded: a kClosed came before
-  bool replied = false;       // kEnded: the responder has spoken
+  std::uint8_t hook = 0;            // enum weir_hook
+  std::uint8_t out = 0;             // enum weir_out
+  std::uint8_t reason = 0;          // enum weir_drop
+  std::uint32_t kernel_reason = 0;  // WEIR_DROP_KERNEL: enum skb_drop_reason of that node's kernel
+  std::string kernel_reason_name;   // as the kernel calls it, NEIGH_FAILED
+  bool by_responder = false;        // kClosed: who closed
+  bool reset = false;               // kClosed: by RST
+  bool seen_closed = false;         // kEnded: a kClosed came before
+  bool replied = false;             // kEnded: the responder has spoken
   FlowEnd source;
   FlowEnd destination;
   // Drops: the pod whose link the packet came by, where its source address says somebody else.
@@ -88,6 +90,10 @@ std::string_view out_name(std::uint8_t out);      // "local", "tunnel", "direct"
 std::string_view drop_name(std::uint8_t reason);  // "SPOOFED", ...; "UNKNOWN"
 std::string_view drop_text(std::uint8_t reason);  // "source address does not belong ..."
 std::optional<std::uint8_t> parse_drop(std::string_view name);  // any case
+// Of what the kernel has dropped, its own reason.
+std::string_view drop_name(const Flow& flow);
+std::string_view drop_text(const Flow& flow);
+std::string_view kernel_drop_text(std::string_view name);
 // "TCP", "UDP", "ICMP", "ICMPv6", "SCTP"; "" for others, which are written as numbers.
 std::string_view known_ip_protocol(std::uint8_t protocol);
 std::string ip_protocol_name(std::uint8_t protocol);

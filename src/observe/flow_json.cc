@@ -139,8 +139,8 @@ void append_pair(std::string& out, std::string_view key, std::uint64_t first,
 // What only some types of event tell.
 void append_story(std::string& out, const Flow& flow) {
   if (flow.type == FlowType::kDropped) {
-    append_field(out, R"(,"drop_reason":{"name":)", drop_name(flow.reason));
-    append_field(out, R"(,"text":)", drop_text(flow.reason));
+    append_field(out, R"(,"drop_reason":{"name":)", drop_name(flow));
+    append_field(out, R"(,"text":)", drop_text(flow));
     out += R"(},"length":)";
     append_number(out, flow.length);
     if (flow.sent_by) {

@@ -45,10 +45,12 @@ std::uint64_t FlowCounts::forwarded() const {
 }
 
 FlowRecorder::FlowRecorder(NameOf name_of, std::size_t history, WallClock clock,
-                           LinkNameOf link_name_of, ServiceOf service_of)
+                           LinkNameOf link_name_of, ServiceOf service_of,
+                           KernelReasonOf kernel_reason_of)
     : name_of_(std::move(name_of)),
       link_name_of_(std::move(link_name_of)),
       service_of_(std::move(service_of)),
+      kernel_reason_of_(std::move(kernel_reason_of)),
       clock_(std::move(clock)),
       capacity_(history) {}
 
@@ -63,6 +65,9 @@ void FlowRecorder::on_event(std::span<const std::byte> event) {
   flow->destination.name = name(flow->destination.address);
   if (!flow->backend.address.is_zero()) flow->backend.name = name(flow->backend.address);
   name_sender(*flow);
+  if (flow->reason == WEIR_DROP_KERNEL && kernel_reason_of_) {
+    flow->kernel_reason_name = kernel_reason_of_(flow->kernel_reason);
+  }
   if (name_service(*flow)) services_counted_.add(*flow);
   count(*flow);
   for (const auto& weak : subscribers_) {

@@ -39,10 +39,13 @@ class FlowRecorder {
   using LinkNameOf = std::function<const Name*(std::uint32_t ifindex)>;
   // The Service port that the flow's source addressed, by service_id or destination.
   using ServiceOf = std::function<std::optional<ServiceName>(const Flow&)>;
+  // Of Flow::kernel_reason.
+  using KernelReasonOf = std::function<std::string(std::uint32_t)>;
   static constexpr std::size_t kHistory = 8192;
 
   explicit FlowRecorder(NameOf name_of, std::size_t history = kHistory, WallClock clock = {},
-                        LinkNameOf link_name_of = {}, ServiceOf service_of = {});
+                        LinkNameOf link_name_of = {}, ServiceOf service_of = {},
+                        KernelReasonOf kernel_reason_of = {});
   FlowRecorder(const FlowRecorder&) = delete;
   FlowRecorder& operator=(const FlowRecorder&) = delete;
 
@@ -72,6 +75,7 @@ class FlowRecorder {
   NameOf name_of_;
   LinkNameOf link_name_of_;
   ServiceOf service_of_;
+  KernelReasonOf kernel_reason_of_;
   WallClock clock_;
   std::vector<Flow> ring_;
   std::size_t capacity_;

@@ -29,6 +29,21 @@ TEST(FlowRecorder, RemembersTheLastOnesOldestFirst) {
   EXPECT_EQ(ports(recorder, 2, filter), (std::vector<std::uint16_t>{4}));
 }
 
+TEST(FlowRecorder, NamesTheKernelsReason) {
+  FlowRecorder recorder(fixture::name_of, 3, fixture::clock(), {}, {},
+                        [](std::uint32_t reason) { return "R" + std::to_string(reason); });
+  weir_event raw = fixture::event({.type = WEIR_EVENT_DROP, .reason = WEIR_DROP_KERNEL});
+  raw.hook = WEIR_HOOK_KERNEL;
+  raw.kernel_reason = 64;
+  recorder.on_event(fixture::bytes(raw));
+  feed(recorder, {.type = WEIR_EVENT_DROP, .reason = WEIR_DROP_SPOOFED});
+  FlowFilter filter;
+  ASSERT_TRUE(filter.add("reason", "kernel"));
+  std::vector<std::string> names;
+  recorder.last(5, filter, [&](const Flow& flow) { names.emplace_back(drop_name(flow)); });
+  EXPECT_EQ(names, std::vector<std::string>{"R64"});
+}
+
 TEST(FlowRecorder, NamesBothEndsAndGivesWallTime) {
   FlowRecorder recorder(fixture::name_of, 3, fixture::clock());
   feed(recorder, {});

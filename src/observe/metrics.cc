@@ -99,7 +99,20 @@ void add_drops(std::vector<MetricFamily>& out, const Totals& totals, const FlowC
            {"reason", std::string(drop_name(reason))}});
     }
   }
+  auto by_pod = family("weir_pod_kernel_drops_total",
+                       "Packets of a pod of this node that the kernel dropped, by its reason.",
+                       MetricType::Counter);
+  for (const KernelDropTotal& one : totals.kernel_drops) {
+    if (one.pod.empty()) {
+      add(drops, one.count.packets,
+          {{"hook", std::string(hook_name(WEIR_HOOK_KERNEL))}, {"reason", one.reason}});
+    } else {
+      add(by_pod, one.count.packets,
+          {{"namespace", one.namespace_}, {"pod", one.pod}, {"reason", one.reason}});
+    }
+  }
   out.push_back(std::move(drops));
+  out.push_back(std::move(by_pod));
   out.push_back(std::move(hubble));
 }
 

@@ -18,6 +18,8 @@ TEST(MetricsText, TellsTotalsDropsLossAndFill) {
   totals.metrics[WEIR_METRIC_INDEX(WEIR_HOOK_FROM_POD,
                                    WEIR_OUTCOME_DROP + int{WEIR_DROP_SPOOFED})] = {3, 300};
   totals.lost[WEIR_EVENT_NEW] = 5;
+  totals.kernel_drops = {{"QDISC_DROP", "", "", {9, 900}},
+                         {"QDISC_DROP", "shop", "cart-0", {7, 700}}};
   totals.maps.push_back({"weir_ct", 12, 65536});
   FlowRecorder recorder(fixture::name_of);
   recorder.on_event(
@@ -29,6 +31,9 @@ TEST(MetricsText, TellsTotalsDropsLossAndFill) {
            "weir_packets_total{hook=\"from_pod\",outcome=\"dropped\"} 3\n",
            "weir_bytes_total{hook=\"from_pod\",outcome=\"forwarded\"} 700\n",
            "weir_drops_total{hook=\"from_pod\",reason=\"SPOOFED\"} 3\n",
+           "weir_drops_total{hook=\"kernel\",reason=\"QDISC_DROP\"} 9\n",
+           "weir_pod_kernel_drops_total{namespace=\"shop\",pod=\"cart-0\",reason=\"QDISC_DROP\"} "
+           "7\n",
            "weir_events_lost_total{type=\"new\"} 5\n",
            "weir_map_entries{map=\"weir_ct\"} 12\n",
            "weir_map_capacity{map=\"weir_ct\"} 65536\n",

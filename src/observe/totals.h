@@ -24,10 +24,19 @@ struct HealthAnswers {
   std::uint64_t livez_503 = 0;
 };
 
+// What the kernel itself has dropped.
+struct KernelDropTotal {
+  std::string reason;      // as the kernel calls it
+  std::string namespace_;  // of the pod
+  std::string pod;         // empty: of all, of those that are gone, too
+  weir_metric count{};
+};
+
 // What the kernel counted, summed over CPUs, and the agent.
 struct Totals {
   std::array<weir_metric, WEIR_METRICS> metrics{};  // WEIR_METRIC_INDEX(hook, outcome)
   std::array<std::uint64_t, WEIR_EVENTS> lost{};    // by enum weir_event_type
+  std::vector<KernelDropTotal> kernel_drops;
   std::vector<MapFill> maps;
   HealthAnswers health;
 };

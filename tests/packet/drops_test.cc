@@ -43,6 +43,7 @@ constexpr Row kRows[] = {
     {WEIR_DROP_SERVICE_SOURCE, "ServiceRefused.OnlyClientsOfTheSourceRangesAreServed", ""},
     {WEIR_DROP_BACKEND_GONE, "ServiceRefused.TcpToABackendThatIsGoneIsReset", ""},
     {WEIR_DROP_TOO_BIG, "ServiceRefused.WhatIsTooBigForTheTunnelIsSaid", ""},
+    {WEIR_DROP_KERNEL, nullptr, "test runs free no packet: tests/net/kernel_drops_test.py"},
     {WEIR_DROP_ICMP_UNRELATED, "IcmpError.AboutNothingKnownIsUnrelated", ""},
 };
 

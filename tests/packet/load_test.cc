@@ -39,7 +39,8 @@ std::map<std::string, std::uint32_t> verified_instructions(const Bed& bed) {
     }
   }
   for (const SocketProgram& program : kSocketPrograms) add(bed.pinned_program(program.name).get());
-  for (const char* name : {"sock_find", "sock_end", "xdp"}) add(bed.pinned_program(name).get());
+  for (const char* name : {"sock_find", "sock_end", "xdp", "kernel_drop"})
+    add(bed.pinned_program(name).get());
   return found;
 }
 
@@ -65,6 +66,7 @@ constexpr Variant kVariants[] = {
        s.xdp = true;
        s.services = false;
      }},
+    {"KernelDropsOff", [](Settings& s) { s.kernel_drops = false; }},
     {"SocketsOff", [](Settings& s) { s.socket_services = false; }},
     {"AllOff", [](Settings& s) { s.tunnel = s.masquerade = s.flow_events = s.services = false; }},
     {"Tiny",
@@ -94,7 +96,8 @@ TEST_P(Load, EveryProgramIsSmallAndForwards) {
   const auto programs = verified_instructions(bed);
   const std::size_t sockets = options.settings.has_sockets() ? kSocketProgramCount + 2 : 0;
   const std::size_t xdp = options.settings.has_xdp() ? 1 : 0;
-  EXPECT_EQ(programs.size(), 5 + 2 * std::size_t{WEIR_STAGES} + sockets + xdp);
+  const std::size_t kernel_drop = options.settings.kernel_drops ? 1 : 0;
+  EXPECT_EQ(programs.size(), 5 + 2 * std::size_t{WEIR_STAGES} + sockets + xdp + kernel_drop);
   for (const auto& [name, instructions] : programs) {
     std::printf("  %-20s %u\n", name.c_str(), instructions);
     EXPECT_LE(instructions, kMostInstructions) << name;
