@@ -202,10 +202,10 @@ def told_of_itself(bench):
         with claim(f"IPv{family} from the node to itself {bench.text}: it counts as well"):
             wait_for(lambda f=family: refused(lambda: tcp(bench.host, f, vip(f, 21))) == 0,
                      "the Service")
-            before = connections(node, "own")
+            wait_for(lambda: connections(node, "own") == 0, "that connection to have ended")
             with tcp(bench.host, family, vip(family, 21)) as stream:
                 equal(name_of(stream), "own")
-                wait_for(lambda b=before: connections(node, "own") == b + 1, "it to be counted")
+                wait_for(lambda: connections(node, "own") == 1, "it to be counted")
 
 
 def affinity(bench):
