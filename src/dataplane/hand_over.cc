@@ -13,6 +13,7 @@
 #include <filesystem>
 #include <string_view>
 #include <system_error>
+#include <thread>
 
 #include "abi/conntrack.h"
 
@@ -21,6 +22,7 @@ namespace {
 
 // A packet's program may have read the clock before the row that it writes is there.
 constexpr std::uint64_t kInFlightNs = 1'000'000'000;
+constexpr std::chrono::milliseconds kLongestInside{100};
 constexpr std::size_t kPage = 4096;
 
 std::uint64_t monotonic_ns() {
@@ -28,8 +30,11 @@ std::uint64_t monotonic_ns() {
   return static_cast<std::uint64_t>(std::chrono::nanoseconds(now).count());
 }
 
-// Packets that are inside a program have left it then.
-void wait_for_packets() { syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0); }
+// Packets that are inside a program have left it then. Kernels with nohz_full do not tell.
+void wait_for_packets() {
+  if (syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0) == 0) return;
+  std::this_thread::sleep_for(kLongestInside);
+}
 
 template <typename T>
 T get(std::span<const std::byte> row, const std::optional<BtfMember>& at, std::size_t index = 0) {

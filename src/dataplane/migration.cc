@@ -35,12 +35,21 @@ void make_incomplete(const PinPaths& paths) {
   }
 }
 
+std::uint32_t map_id(int fd) {
+  bpf_map_info info{};
+  __u32 size = sizeof info;
+  return bpf_map_get_info_by_fd(fd, &info, &size) == 0 ? info.id : 0;
+}
+
 }  // namespace
 
 Migration Migration::begin(const PinPaths& paths) {
   Migration out;
   auto left = open_pin(left_pin(paths));
   if (!left) return out;
+  // An agent died between the two pins of one table.
+  const auto now = open_pin(paths.maps() + "/" + std::string(kConnections));
+  if (now && map_id(now->get()) == map_id(left->get())) return out;
   if (auto table = ShapedTable::open(std::move(*left)))
     out.left_ = std::make_unique<ShapedTable>(std::move(*table));
   return out;
@@ -123,11 +132,14 @@ Result<void> Migration::pin(const PinPaths& paths) {
 
 Result<void> Migration::take_over(const bpf_object* object, const PinPaths& paths,
                                   const std::string& build) {
-  const std::string left = left_pin(paths);
-  if (hand_overs_.empty()) {
-    unlink(left.c_str());
-    return {};
-  }
+  auto taken = hand_overs_.empty() ? Result<void>() : hand_over(object, paths, build);
+  // An agent that lives goes on with what it has got.
+  unlink(left_pin(paths).c_str());
+  return taken;
+}
+
+Result<void> Migration::hand_over(const bpf_object* object, const PinPaths& paths,
+                                  const std::string& build) {
   const auto program = [object](const char* name) {
     return bpf_program__fd(bpf_object__find_program_by_name(object, name));
   };
@@ -136,10 +148,8 @@ Result<void> Migration::take_over(const bpf_object* object, const PinPaths& path
   WEIR_ASSIGN(Fd pinned, open_pin(paths.maps() + "/" + std::string(kState)));
   WEIR_ASSIGN(const ShapedTable shared, ShapedTable::open(std::move(pinned)));
   const Replaced* state = find(kState);
-  WEIR_TRY(HandOver::take_over(hand_overs_, paths, build, heirs,
-                               state != nullptr ? *state->old : shared));
-  unlink(left.c_str());
-  return {};
+  return HandOver::take_over(hand_overs_, paths, build, heirs,
+                             state != nullptr ? *state->old : shared);
 }
 
 void Migration::finish() {

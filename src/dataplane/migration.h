@@ -48,6 +48,7 @@ class Migration {
     Fd made;
     std::optional<TableMove> move;
   };
+  Result<void> hand_over(const bpf_object* object, const PinPaths& paths, const std::string& build);
   const Replaced* find(std::string_view name) const;
   Result<void> copy_left(const bpf_object* object);
   Result<void> copy_one(Replaced& one, const TableShape& wanted, Remarks& remarks);
