@@ -77,6 +77,11 @@ static __always_inline void path_to_endpoint(struct weir_ct_path* path,
   __builtin_memcpy(path->mac, ep->mac, WEIR_MAC_LEN);
 }
 
+/* The way to the node takes no more. */
+static __always_inline void path_narrow(struct weir_ct_path* path, __u16 mtu) {
+  if (mtu && (!path->mtu || mtu < path->mtu)) path->mtu = mtu;
+}
+
 static __always_inline void path_to_tunnel(struct weir_ct_path* path,
                                            const struct weir_route* route) {
   const struct weir_state* state = state_get();
@@ -86,7 +91,8 @@ static __always_inline void path_to_tunnel(struct weir_ct_path* path,
   path->next_hop = route->node_addr;
   path->version = route->version;
   const struct weir_device* device = device_lookup(state->tunnel_ifindex);
-  path->mtu = route->mtu ? route->mtu : device ? device->mtu : 0;
+  path->mtu = device ? device->mtu : 0;
+  path_narrow(path, route->mtu);
 }
 
 /* With a node's address as source: the other node's stack answers by its own routes, not by the
@@ -125,7 +131,7 @@ static __always_inline enum weir_drop path_to(struct __sk_buff* skb, const struc
       return fib_path(skb, ifindex, pkt->ipv4, src, dst, path);
   }
   const enum weir_drop bad = fib_path(skb, ifindex, pkt->ipv4, src, dst, path);
-  if (end->route.mtu) path->mtu = end->route.mtu;
+  path_narrow(path, end->route.mtu);
   return bad;
 }
 

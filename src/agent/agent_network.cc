@@ -1,6 +1,7 @@
 // The node's own network as it is now -> uplinks, programs on links, pods' links; and what is done
 // when others change it.
 #include <fmt/format.h>
+#include <linux/rtnetlink.h>
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
@@ -107,7 +108,8 @@ void Agent::watch_network() {
 // One of ours is gone, or, with native routing, the way to a node may be another one.
 bool Agent::may_change_kernel_routes(const NetworkMonitor::Change& route) const {
   if (route.protocol == kNodeRouteProtocol) return route.gone;
-  return !config_.tunnel && route.protocol != kPodRouteProtocol;
+  const bool foreign = route.protocol != kPodRouteProtocol && route.protocol != RTPROT_KERNEL;
+  return !config_.tunnel && foreign;
 }
 
 void Agent::take_network_changes() {

@@ -1,8 +1,10 @@
 #include "agent/path_prober.h"
 
-#include <unistd.h>
+#include <fcntl.h>
 
 #include <algorithm>
+#include <cerrno>
+#include <utility>
 
 namespace weir {
 namespace {
@@ -23,9 +25,10 @@ void PathProber::set_peers(std::set<Address> peers, std::uint32_t most) {
   if (most != most_) search_.reset();
   peers_ = std::move(peers);
   most_ = most;
-  std::erase_if(smaller_, [this](const auto& way) {
+  const auto is_over = [this](const auto& way) {
     return !peers_.contains(way.first) || way.second.mtu >= most_;
-  });
+  };
+  if (std::erase_if(smaller_, is_over) != 0) on_change_();
   for (const Address& peer : peers_) (void)socket_for(peer.family());  // begin_round() tells
   if (idle && !peers_.empty()) ask_next();
 }
@@ -75,19 +78,35 @@ void PathProber::end_round() {
 void PathProber::finish() {
   const PathSearch::State state = search_->state();
   const auto before = smaller_;
-  if (state == PathSearch::State::kWhole) smaller_.erase(peer_);
-  if (state == PathSearch::State::kSmaller && peers_.contains(peer_)) {
-    smaller_[peer_] = {.mtu = search_->size(), .reporter = reporter_};
+  if (state == PathSearch::State::kWhole) {
+    smaller_.erase(peer_);
+    doubted_.erase(peer_);
   }
+  if (state == PathSearch::State::kSmaller && peers_.contains(peer_)) learn(search_->size());
   ask_next();
   if (smaller_ != before) on_change_();
+}
+
+// Of a way that is known, a lost packet makes it look smaller still: two searches must say so.
+void PathProber::learn(std::uint32_t mtu) {
+  const auto known = smaller_.find(peer_);
+  const bool is_known = known != smaller_.end();
+  if (is_known && mtu == known->second.mtu) {
+    doubted_.erase(peer_);
+  } else if (is_known && mtu < known->second.mtu && std::exchange(doubted_[peer_], mtu) != mtu) {
+    return;
+  } else {
+    smaller_[peer_] = {.mtu = mtu, .reporter = reporter_};
+    doubted_.erase(peer_);
+  }
 }
 
 Result<PathProber::Socket*> PathProber::socket_for(Family family) {
   auto& socket = sockets_[family];
   if (socket) return socket.get();
   WEIR_ASSIGN(auto echo, EchoSocket::open(family));
-  const int fd = dup(echo.fd());  // of which Asio becomes the owner
+  const int fd = fcntl(echo.fd(), F_DUPFD_CLOEXEC, 0);  // Asio becomes the owner
+  if (fd < 0) return errno_error(errno, "a socket for ICMP");
   socket = std::make_unique<Socket>(
       Socket{std::move(echo), boost::asio::posix::stream_descriptor(loop_, fd)});
   listen(*socket);
@@ -109,8 +128,7 @@ void PathProber::take(const EchoSocket::Answer& answer) {
   if (answer.mtu == 0) {
     search_->came_through(sent->second);
   } else if (answer.mtu < sent->second) {
-    search_->too_large(answer.mtu);
-    reporter_ = answer.reporter;
+    if (search_->too_large(answer.mtu)) reporter_ = answer.reporter;
   }
   if (search_->round_is_over()) end_round();
 }

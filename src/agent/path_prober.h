@@ -52,6 +52,7 @@ class PathProber {
   void begin_round();
   void end_round();
   void finish();
+  void learn(std::uint32_t mtu);
   Result<Socket*> socket_for(Family family);
   void listen(Socket& socket);
   void take(const EchoSocket::Answer& answer);
@@ -62,6 +63,7 @@ class PathProber {
   std::set<Address> peers_;
   std::uint32_t most_ = 0;
   std::map<Address, Way> smaller_;
+  std::map<Address, std::uint32_t> doubted_;  // sizes that one search has found, less than known
   std::string problem_;
   std::map<Family, std::unique_ptr<Socket>> sockets_;
   Address peer_;  // that is asked now, or was last

@@ -26,15 +26,18 @@ std::vector<std::uint32_t> PathSearch::next() {
 void PathSearch::came_through(std::uint32_t size) {
   largest_ = std::max(largest_, size);
   if (state_ != State::kAsking || size < candidate_) return;
-  state_ = candidate_ == most_ ? State::kWhole : State::kSmaller;
+  state_ = largest_ == most_ ? State::kWhole : State::kSmaller;
 }
 
 // A later link may be smaller still.
-void PathSearch::too_large(std::uint32_t mtu) {
-  if (state_ != State::kAsking || mtu >= candidate_ || mtu < std::max(least_, largest_)) return;
+bool PathSearch::too_large(std::uint32_t mtu) {
+  if (state_ != State::kAsking || mtu >= candidate_ || mtu < std::max(least_, largest_)) {
+    return false;
+  }
   candidate_ = mtu;
   tries_ = 0;
   too_large_ = 0;
+  return true;
 }
 
 bool PathSearch::round_is_over() const {

@@ -22,7 +22,7 @@ class PathSearch {
   // What to send in the next round. REQUIRES: kAsking.
   std::vector<std::uint32_t> next();
   void came_through(std::uint32_t size);
-  void too_large(std::uint32_t mtu);  // a router says so
+  bool too_large(std::uint32_t mtu);  // a router says so; whether it is news
   // Nothing more is to be learnt from this round.
   bool round_is_over() const;
   // When it is over, or its time.

@@ -93,6 +93,15 @@ TEST(PathSearch, APeerThatAnswersNothingTellsNothing) {
   EXPECT_EQ(search({.carries = 1000}).state, State::kSilent);
 }
 
+TEST(PathSearch, WhatCameThroughIsMoreThanWhatARouterSays) {
+  PathSearch search(1280, 1500);
+  search.next();
+  EXPECT_TRUE(search.too_large(1400));
+  EXPECT_FALSE(search.too_large(1400));
+  search.came_through(1500);  // by another way
+  EXPECT_EQ(search.state(), State::kWhole);
+}
+
 TEST(PathSearch, NothingLiesBetweenNeighbours) {
   EXPECT_EQ(search({.carries = 1280}, 1280, 1281).size, 1280U);
   EXPECT_EQ(search({.carries = 1280}, 1280, 1280).state, State::kWhole);

@@ -142,13 +142,14 @@ Result<void> set_kernel_routes(Netlink& netlink, const std::map<Cidr, NodeRoute>
     if (!source.is_zero()) out.source = source;
     if (route.via == NodeRoute::Via::kTunnel) {
       out.index = uplinks.tunnel;
-      out.mtu = route.mtu == 0 ? uplinks.pod_mtu : route.mtu;
+      out.mtu = route.mtu == 0 ? uplinks.pod_mtu : std::min(route.mtu, uplinks.pod_mtu);
     } else {
       // Routers on the way to a node that is no neighbour know the way to its pods.
       const auto* way = way_to(present, route.node);
-      if (way == nullptr) continue;
+      if (way == nullptr) continue;  // several ways at once: the host's own routes will do
       out.index = way->index;
       out.via = way->via.value_or(route.node);
+      out.onlink = way->onlink;
       out.mtu = route.mtu;
     }
     wanted.push_back(out);

@@ -117,6 +117,17 @@ TEST(Compile, ASmallerWayToANodeIsInAllItsRows) {
   }
 }
 
+TEST(Compile, NoWayTakesLessThanIpv6Needs) {
+  Store store;
+  store.upsert(Object(node("n0", {"172.30.0.10"}, {"10.244.0.0/24"})));
+  store.upsert(Object(node("n1", {"172.30.0.11"}, {"10.244.1.0/24", "fd01:0:0:1::/80"})));
+  const auto out = compile(
+      store.snapshot(), {.name = "n0", .addresses = {}, .path_mtus = {{addr("172.30.0.11"), 926}}});
+  EXPECT_EQ(out.entries.routes.at(cidr("10.244.1.0/24")).mtu, 926);
+  EXPECT_EQ(out.entries.routes.at(cidr("fd01:0:0:1::/80")).mtu, 1280);
+  EXPECT_EQ(out.entries.kernel_routes.at(cidr("fd01:0:0:1::/80")).mtu, 1280U);
+}
+
 TEST(Compile, ARangeWithoutAWayIsReportedAndLeadsNowhere) {
   const Node n0 = node("n0", {"172.30.0.10"}, {});
   const Node n1 = node("n1", {"172.30.0.11"}, {"fd01:0:0:1::/80"});

@@ -123,13 +123,17 @@ class Routes {
       const bool added = add(cidr, WEIR_ROUTE_PODS, via.value_or(Address()), node.name);
       if (!added || !via) continue;
       const auto how = config_.tunnel ? NodeRoute::Via::kTunnel : NodeRoute::Via::kNextHop;
-      out_.entries.kernel_routes[cidr] = {.via = how, .node = *via, .mtu = path_mtu(*via)};
+      out_.entries.kernel_routes[cidr] = {
+          .via = how, .node = *via, .mtu = path_mtu(*via, cidr.family())};
     }
   }
 
-  std::uint16_t path_mtu(const Address& node) const {
+  // Less than its least is of no use to IPv6.
+  std::uint16_t path_mtu(const Address& node, Family family) const {
+    constexpr std::uint16_t kLeastIpv6 = 1280;
     const auto found = config_.path_mtus.find(node);
-    return found == config_.path_mtus.end() ? 0 : found->second;
+    if (found == config_.path_mtus.end()) return 0;
+    return family == Family::kIpv4 ? found->second : std::max(found->second, kLeastIpv6);
   }
 
   void add_services(const Cidr& cidr) {
@@ -188,7 +192,7 @@ class Routes {
     const auto index = indexes_.find(node);
     route.node = index == indexes_.end() ? 0 : index->second;
     route.kind = static_cast<std::uint8_t>(kind);
-    route.mtu = path_mtu(via);
+    route.mtu = path_mtu(via, cidr.family());
     out_.entries.routes[cidr] = route;
     return true;
   }

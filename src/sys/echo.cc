@@ -77,7 +77,7 @@ Address address_of(const sockaddr* from) {
 EchoSocket::EchoSocket(Fd fd, Family family)
     : fd_(std::move(fd)),
       family_(family),
-      identifier_(static_cast<std::uint16_t>(std::random_device()())) {}
+      identifier_(std::random_device()() & 0x7fffU) {}  // below ports of translated connections
 
 Result<EchoSocket> EchoSocket::open(Family family) {
   const bool v4 = family == Family::kIpv4;

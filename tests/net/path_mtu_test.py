@@ -22,7 +22,7 @@ ROUTER = {4: "172.30.0.20", 6: "fd00:30::20"}
 A_SEARCH_IN_VAIN = 5  # three of the whole size, two small ones
 BITS = {4: 32, 6: 128}
 HEADERS = {"vxlan": 50, "none": 0}
-CLAIMS = 2 * (2 + 2 * 10) + 1
+CLAIMS = 2 * (2 + 2 * 10) + 2
 
 
 def found(node):
@@ -184,6 +184,19 @@ def injected(lab, tunnel, kind, a1, b1):
         wait_for(lambda: mtu_of_route(lab.a, 4, b1.address[4]) != inner, "the route")
 
 
+def a_smaller_link_of_its_own(lab, b1):
+    with claim("a smaller way is forgotten when the node's own link takes less than it"):
+        link = Switched(lab)
+        wait_for(lambda: found(lab.a), "the way to be named", FOUND_IN)
+        lab.a.ip("link", "set", "eth0", "mtu", "1300")
+        wait_for(lambda: mtu_of_route(lab.a, 4, b1.address[4]) == 1300 - HEADERS["vxlan"],
+                 "the node's own MTU in its routes")
+        equal(found(lab.a), [])
+        lab.a.ip("link", "set", "eth0", "mtu", "1500")
+        link.mend()
+        wait_for(lambda: not found(lab.a) and not found(lab.b), "whole ways", 2 * FOUND_IN)
+
+
 def played(tunnel):
     lab = lib_lab.Lab(tunnel=tunnel)
     a1, b1 = lab.pod(lab.a, "a1"), lab.pod(lab.b, "b1")
@@ -192,6 +205,8 @@ def played(tunnel):
         equal([found(node) for node in lab.nodes], [[], []])
     for kind in (Switched, Routed):
         injected(lab, tunnel, kind, a1, b1)
+    if tunnel == "vxlan":
+        a_smaller_link_of_its_own(lab, b1)
     with claim(f"{tunnel}: a node that answers nothing has no smaller way"):
         lab.a.ip("link", "set", "eth0", "down")
         searched = echoes(lab.b, "OutEchos") + 2 * A_SEARCH_IN_VAIN
