@@ -205,15 +205,17 @@ Json json_of(const std::vector<Outcome>& outcomes, const std::vector<std::string
   return {{"questions", list}, {"faults", faults}, {"notes", notes}};
 }
 
+// Weir's own: what the kernel drops has its cause elsewhere, which the diagnosis looks for.
 void add_drops(std::vector<Outcome>& outcomes, const std::vector<Flow>& drops) {
   for (Outcome& one : outcomes) {
     if (one.fault.empty()) continue;
     const auto address = Address::parse(one.question.probe.target);
     const auto drop = std::ranges::find_if(drops, [&](const Flow& flow) {
-      return address && flow.destination.port == one.question.probe.port &&
+      return address && flow.reason != WEIR_DROP_KERNEL &&
+             flow.destination.port == one.question.probe.port &&
              flow.destination.address == *address;
     });
-    if (drop != drops.end()) one.dropped = drop_text(*drop);
+    if (drop != drops.end()) one.dropped = drop_text(drop->reason);
   }
 }
 
