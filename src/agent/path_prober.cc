@@ -28,6 +28,7 @@ void PathProber::set_peers(std::set<Address> peers, std::uint32_t most) {
   const auto is_over = [this](const auto& way) {
     return !peers_.contains(way.first) || way.second.mtu >= most_;
   };
+  std::erase_if(doubted_, [this](const auto& one) { return !peers_.contains(one.first); });
   if (std::erase_if(smaller_, is_over) != 0) on_change_();
   for (const Address& peer : peers_) (void)socket_for(peer.family());  // begin_round() tells
   if (idle && !peers_.empty()) ask_next();

@@ -18,6 +18,7 @@ namespace {
 constexpr std::size_t kEchoHeader = 8;  // type, code, checksum, identifier, sequence
 constexpr std::uint32_t kIpv4Header = 20;
 constexpr std::uint32_t kIpv6Header = 40;
+constexpr int kMostAtOnce = 256;    // strangers may send more than can be read
 constexpr std::size_t kRead = 256;  // of a packet: the headers matter
 
 bool set(int fd, int level, int option, int value) {
@@ -121,10 +122,8 @@ Result<void> EchoSocket::send(const Address& peer, std::uint16_t sequence, std::
 
 std::vector<EchoSocket::Answer> EchoSocket::receive() {
   std::vector<Answer> out;
-  while (receive_one(out, MSG_ERRQUEUE)) {
-  }
-  while (receive_one(out, 0)) {
-  }
+  for (int n = 0; n < kMostAtOnce && receive_one(out, MSG_ERRQUEUE); ++n) continue;
+  for (int n = 0; n < kMostAtOnce && receive_one(out, 0); ++n) continue;
   return out;
 }
 
@@ -148,7 +147,7 @@ bool EchoSocket::receive_one(std::vector<Answer>& out, int flags) {
   Answer answer;
   answer.peer = address_of(reinterpret_cast<const sockaddr*>(&from));
   if (flags == 0) {
-    if (v4) echo = echo.subspan(std::min<std::size_t>(echo.size(), (echo[0] & 0xfU) * 4));
+    if (v4) echo = echo.subspan(std::min<std::size_t>(echo.size(), (data[0] & 0xfU) * 4));
     const auto type = v4 ? std::uint8_t{ICMP_ECHOREPLY} : std::uint8_t{ICMPV6_ECHO_REPLY};
     if (is_own(echo, type, &answer.sequence)) out.push_back(answer);
     return true;

@@ -24,10 +24,9 @@ class EchoSocket {
 
   // Readable when there is something to receive(). Non-blocking.
   int fd() const { return fd_.get(); }
-  // size: of the IP packet, in bytes. An error when it is
-  // larger than this host's own link.
+  // size: of the IP packet, in bytes. An error when it is larger than this host's own link.
   Result<void> send(const Address& peer, std::uint16_t sequence, std::uint32_t size);
-  // All that has come for this socket.
+  // What has come for this socket; after very much, fd() is readable still.
   std::vector<Answer> receive();
 
  private:

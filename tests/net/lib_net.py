@@ -9,6 +9,7 @@ import signal
 import socket
 import struct
 import subprocess
+import threading
 import time
 from pathlib import Path
 
@@ -123,6 +124,24 @@ def connected(where, family, target, source=None):
         made.bind(source)
     made.connect(target[:2])
     return made
+
+
+def transfer(client, server, family, target, size):
+    """So many bytes by TCP; who the server sees as its client."""
+    sent = os.urandom(size)
+    with listener(server, family, target) as listening:
+        one = connected(client, family, listening.getsockname())
+        other, peer = listening.accept()
+    other.settimeout(PATIENCE)
+    with one, other:
+        thread = threading.Thread(target=one.sendall, args=(sent,))
+        thread.start()
+        got = b""
+        while len(got) < len(sent) and (part := other.recv(1 << 20)):
+            got += part
+        thread.join(PATIENCE)
+    assert got == sent, f"{len(got)} of {len(sent)} bytes came, or others"
+    return peer
 
 
 def datagrams(where, family, address=None, port=0, timeout=PATIENCE):

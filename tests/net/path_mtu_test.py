@@ -8,7 +8,6 @@ import errno
 import os
 import re
 import socket
-import threading
 from pathlib import Path
 
 import lib_lab
@@ -44,22 +43,6 @@ def echoes(node, way="InEchos"):
 def mtu_of_route(node, family, target):
     """What the node's own stack sends there."""
     return int(node.json(f"-{family}", "route", "get", target)[0].get("metrics", [{}])[0].get("mtu", 0))
-
-
-def transfer(client, server, family, size):
-    sent = os.urandom(size)
-    with lib_net.listener(server, family, server.address[family]) as listener:
-        one = lib_net.connected(client, family, listener.getsockname())
-        other, _ = listener.accept()
-    other.settimeout(lib_net.PATIENCE)
-    with one, other:
-        thread = threading.Thread(target=one.sendall, args=(sent,))
-        thread.start()
-        got = b""
-        while len(got) < len(sent) and (part := other.recv(1 << 20)):
-            got += part
-        thread.join(lib_net.PATIENCE)
-    assert got == sent, f"{len(got)} of {len(sent)} bytes came, or others"
 
 
 def datagram_comes(client, server, family, size):
@@ -170,7 +153,7 @@ def injected(lab, tunnel, kind, a1, b1):
     for family in (4, 6):
         for name, client, server in (("there", a1, b1), ("back", b1, a1)):
             with claim(f"{what}: IPv{family}, {name}: TCP and datagrams of full size come through"):
-                transfer(client, server, family, 1 << 20)
+                lib_net.transfer(client, server, family, server.address[family], 1 << 20)
                 datagram_comes(client, server, family, 1452)
                 datagram_comes(client, server, family, 8000)
         with claim(f"{what}: IPv{family}: a pod that must not fragment is told what fits"):
@@ -201,7 +184,7 @@ def played(tunnel):
     lab = lib_lab.Lab(tunnel=tunnel)
     a1, b1 = lab.pod(lab.a, "a1"), lab.pod(lab.b, "b1")
     with claim(f"{tunnel}: a whole way is nothing to speak of"):
-        transfer(a1, b1, 4, 1 << 16)
+        lib_net.transfer(a1, b1, 4, b1.address[4], 1 << 16)
         equal([found(node) for node in lab.nodes], [[], []])
     for kind in (Switched, Routed):
         injected(lab, tunnel, kind, a1, b1)

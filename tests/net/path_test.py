@@ -2,9 +2,7 @@
 """The path between pods as a network: TTL, ICMP errors, path MTU through translation, forged
 packets and why they are dropped, translated ports, counters that add up. Both families."""
 
-import os
 import socket
-import threading
 
 import lib_lab
 import lib_net
@@ -124,30 +122,13 @@ def learn_mtu(sock, family):
     wait_for(learned, f"a path MTU of {FAR_MTU}, it is {lib_net.path_mtu(sock, family)}")
 
 
-def tcp_through(client, server, family, target, bytes_to_send):
-    sent = os.urandom(bytes_to_send)
-    with lib_net.listener(server, family, target) as listener:
-        one = lib_net.connected(client, family, listener.getsockname())
-        other, peer = listener.accept()
-    other.settimeout(lib_net.PATIENCE)
-    with one, other:
-        thread = threading.Thread(target=one.sendall, args=(sent,))
-        thread.start()
-        got = b""
-        while len(got) < len(sent) and (part := other.recv(1 << 20)):
-            got += part
-        thread.join(lib_net.PATIENCE)
-    assert got == sent, f"{len(got)} of {len(sent)} bytes came, or others"
-    return peer
-
-
 def path_mtu(family, a1, far):
     with claim(f"IPv{family}: a smaller MTU outside reaches the pod through the translation"):
         with lib_net.datagrams(a1, family) as sock:
             sock.connect((FAR[family], 9000))
             learn_mtu(sock, family)
     with claim(f"IPv{family}: TCP adapts to it"):
-        tcp_through(a1, far, family, FAR[family], 1 << 20)
+        lib_net.transfer(a1, far, family, FAR[family], 1 << 20)
 
 
 # --- forged packets ------------------------------------------------------------------------------
