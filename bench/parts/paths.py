@@ -3,7 +3,7 @@
 import random
 
 from parts import cni
-from parts.system import OTHER_CPU, TRAFFIC_CPU, call, json_in, wait_for
+from parts.system import OTHER_CPU, TRAFFIC_CPU, Failed, call, json_in, wait_for
 
 PORT = 7000
 KINDS = ("rr", "crr", "stream")
@@ -51,11 +51,11 @@ def raw_veth(system, tools, mtu, options):
     return path
 
 
-def connect_pods(system, tools, path, plugin, options):
-    """Two pods on the plugin's node."""
+def connect_pods(system, tools, path, plugin, options, other=None):
+    """Two pods on the plugin's node; `other`: the plugin of the server's node, if that is another."""
     path.client, server = system.add_space(f"{path.name}-a"), system.add_space(f"{path.name}-b")
     plugin.add(path.client)
-    path.serve(system, tools, server, plugin.add(server), options)
+    path.serve(system, tools, server, (other or plugin).add(server), options)
     return path
 
 
@@ -96,5 +96,13 @@ def measure(paths, tools, plan, progress):
     return results
 
 
-__all__ = ["FAMILIES", "KINDS", "OTHER_CPU", "Path", "gso_sizes", "measure", "nb_options",
-           "plugin_path", "raw_veth", "weir_path"]
+def same_links(ways):
+    """The sizes of all ways' links, which must be alike."""
+    links = {way.name: gso_sizes(way) for way in ways}
+    if len({tuple(link.values()) for link in links.values()}) > 1:
+        raise Failed(f"the ways differ in MTU or GSO size: {links}")
+    return next(iter(links.values()))
+
+
+__all__ = ["FAMILIES", "KINDS", "OTHER_CPU", "Path", "connect_pods", "gso_sizes", "measure",
+           "nb_options", "plugin_path", "raw_veth", "same_links", "weir_path"]

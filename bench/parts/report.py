@@ -12,9 +12,12 @@ def value(kind, result):
     return result["gbit"] if kind == "stream" else result["p50_us"]
 
 
-def traffic_summary(results, busy):
-    """{family: {kind: {path: facts}}} with medians, spreads and ratios to the raw pair. `busy`: why
-    nothing must be judged."""
+PAIRS = (("weir", "ptp"), ("weir", "bridge"), ("weir", "weir_unobserved"))
+
+
+def traffic_summary(results, busy, pairs=PAIRS):
+    """{family: {kind: {path: facts}}} with medians, spreads and ratios to the raw pair, and of the
+    first to the second of each of `pairs`. `busy`: why nothing must be judged."""
     summary = {}
     for (kind, family), by_path in results.items():
         values = {name: [value(kind, one) for one in runs] for name, runs in by_path.items()}
@@ -27,7 +30,7 @@ def traffic_summary(results, busy):
             if kind != "stream":
                 facts[name]["p99_us"] = round(median([one["p99_us"] for one in by_path[name]]), 3)
                 facts[name]["rate"] = round(median([one["rate"] for one in by_path[name]]), 1)
-        for name, other in (("weir", "ptp"), ("weir", "weir_unobserved")):
+        for name, other in pairs:
             if name in values and other in values:
                 by_round = ratios(values[name], values[other])
                 facts[name][f"to_{other}"] = round(median(by_round), 4)
@@ -74,7 +77,9 @@ def traffic_targets(summary):
             noise, name = facts["noise"], f"{family} {LABELS[kind].rsplit(' ', 1)[0]}"
             rows.append(target(f"{name} ÷ raw veth", mine["to_raw"], LIMITS[kind], not more,
                                noise))
-            rows.append(target(f"{name} ÷ ptp (ahead)", mine["to_ptp"], 1, not more, noise))
+            for other in ("ptp", "bridge"):
+                rows.append(target(f"{name} ÷ {other} (ahead)", mine[f"to_{other}"], 1, not more,
+                                   noise))
             if kind in OBSERVED_LIMITS and "to_weir_unobserved" in mine:
                 rows.append(target(f"{name}, observed ÷ unobserved", mine["to_weir_unobserved"],
                                    OBSERVED_LIMITS[kind], True, noise))

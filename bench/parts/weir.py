@@ -1,5 +1,6 @@
 """One Weir node of the benchmark: a namespace with an uplink, an agent, perhaps a monitor."""
 
+import dataclasses
 import http.client
 import json
 import os
@@ -24,49 +25,63 @@ class UnixConnection(http.client.HTTPConnection):
         self.sock.connect(self._path)
 
 
-class Node:
-    """`subnets`: pod ranges; `cgroup`: of the processes whose sockets are served, if any. The agent is
-    pinned off the traffic's CPU."""
+def node_object(name, addresses, subnets):
+    return {"apiVersion": "v1", "kind": "Node", "metadata": {"name": name},
+            "spec": {"podCIDR": subnets[0], "podCIDRs": subnets},
+            "status": {"addresses": [{"type": "InternalIP", "address": one}
+                                     for one in addresses]}}
 
-    def __init__(self, system, tools, name, subnets, flags=(), cgroup=None):
+
+@dataclasses.dataclass
+class Site:
+    """Where a node is: its namespace, and the objects of all nodes."""
+    space: str
+    nodes: list
+
+
+def alone(system, name, subnets):
+    """A namespace whose uplink leads to nobody."""
+    space, world = system.add_space(f"{name}-n"), system.add_space(f"{name}-u")
+    call("ip", "-n", world, "link", "add", "up0", "type", "veth", "peer", "name", "eth0",
+         "netns", space)
+    for one, link, number in ((world, "up0", 1), (space, "eth0", 10)):
+        call("ip", "-n", one, "addr", "add", f"172.28.0.{number}/24", "dev", link)
+        call("ip", "-n", one, "addr", "add", f"fd00:28::{number:x}/64", "dev", link, "nodad")
+        call("ip", "-n", one, "link", "set", link, "up")
+    call("ip", "-n", space, "route", "add", "default", "via", "172.28.0.1")
+    call("ip", "-n", space, "-6", "route", "add", "default", "via", "fd00:28::1")
+    families = {":" in subnet for subnet in subnets}
+    addresses = [one for one in ("172.28.0.10", "fd00:28::a") if (":" in one) in families]
+    return Site(space, [node_object(name, addresses, subnets)])
+
+
+class Node:
+    """`subnets`: pod ranges; `cgroup`: of the processes whose sockets are served, if any; `site`:
+    none: alone. The agent is pinned off the traffic's CPU."""
+
+    def __init__(self, system, tools, name, subnets, flags=(), cgroup=None, site=None):
         self._system, self._bin = system, tools.parent / "bin"
         self.name = name
         self._flags = [*flags, "--socket-services", "true" if cgroup else "false",
                        *(["--cgroup", cgroup] if cgroup else [])]
-        self.space = system.add_space(f"{name}-n")
+        site = site or alone(system, name, subnets)
+        self.space = site.space
+        for key in ("ipv4/ip_forward", "ipv6/conf/all/forwarding"):
+            run_in(self.space, "sh", "-c", f"echo 1 >/proc/sys/net/{key}")
         self.folder = system.folder(name)
         self.run_dir = self.folder / "run"
-        self._number = len(os.listdir(self.folder.parent))
-        self._uplink(subnets)
-        self._write_node(subnets)
+        self._write_nodes(site.nodes)
         config = {"cniVersion": "1.0.0", "name": name, "type": "weir-cni",
                   "runDir": str(self.run_dir), "stateDir": str(self.folder / "state")}
         self.plugin = cni.Plugin(system, tools, self.space, self._bin / "weir-cni", config)
         self.agent = self._monitor = None
 
-    def _uplink(self, subnets):
-        world = self._system.add_space(f"{self.name}-u")
-        call("ip", "-n", world, "link", "add", "up0", "type", "veth", "peer", "name", "eth0",
-             "netns", self.space)
-        for space, link, number in ((world, "up0", 1), (self.space, "eth0", 10)):
-            call("ip", "-n", space, "addr", "add", f"172.28.0.{number}/24", "dev", link)
-            call("ip", "-n", space, "addr", "add", f"fd00:28::{number:x}/64", "dev", link, "nodad")
-            call("ip", "-n", space, "link", "set", link, "up")
-        call("ip", "-n", self.space, "route", "add", "default", "via", "172.28.0.1")
-        call("ip", "-n", self.space, "-6", "route", "add", "default", "via", "fd00:28::1")
-        for key in ("ipv4/ip_forward", "ipv6/conf/all/forwarding"):
-            run_in(self.space, "sh", "-c", f"echo 1 >/proc/sys/net/{key}")
-        self._families = {":" in subnet for subnet in subnets}
-
-    def _write_node(self, subnets):
-        addresses = [one for one in ("172.28.0.10", "fd00:28::a") if (":" in one) in self._families]
-        document = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": self.name},
-                    "spec": {"podCIDR": subnets[0], "podCIDRs": subnets},
-                    "status": {"addresses": [{"type": "InternalIP", "address": one}
-                                             for one in addresses]}}
+    def _write_nodes(self, nodes):
         folder = self.folder / "objects" / "Node" / "_"
         folder.mkdir(parents=True)
-        (folder / f"{self.name}.json").write_text(json.dumps(document), encoding="utf-8")
+        for node in nodes:
+            path = folder / f"{node['metadata']['name']}.json"
+            path.write_text(json.dumps(node), encoding="utf-8")
 
     def start(self, cpu=OTHER_CPU):
         """Starts the agent and waits until it answers; seconds that took, and its status."""
