@@ -17,7 +17,8 @@ struct weir_capture_filter {
   __u8 enabled;
   __u16 snap;    /* bytes to keep, at most WEIR_CAPTURE_SNAP */
   __u32 ifindex; /* host side of a pod's link; 0: any */
-  __u32 pad;
+  __u8 capture;  /* each has another number than the last ones */
+  __u8 pad[3];
 };
 WEIR_LAYOUT(weir_capture_filter, 64);
 
@@ -29,8 +30,8 @@ struct weir_captured {
   __u32 captured;
   __u32 ifindex;
   __u8 hook;
-  __u8 out;    /* enum weir_out */
-  __u8 reason; /* enum weir_drop */
-  __u8 pad;
+  __u8 out;     /* enum weir_out */
+  __u8 reason;  /* enum weir_drop */
+  __u8 capture; /* weir_capture_filter.capture at that time */
 };
 WEIR_LAYOUT(weir_captured, 24);

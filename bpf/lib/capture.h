@@ -71,6 +71,7 @@ SHARED int capture_packet(struct __sk_buff* skb, struct packet* pkt, __u32 out, 
       .hook = pkt->hook,
       .out = out,
       .reason = reason,
+      .capture = filter->capture,
   };
   bpf_ringbuf_output(&weir_capture, record, sizeof(record->head) + bytes, 0);
   return 0;

@@ -316,7 +316,7 @@ TEST_F(ServerTest, CaptureIsBoundedFilteredAndOneAtATime) {
                              .hook = 0,
                              .out = 1,
                              .reason = 0,
-                             .pad = 0};
+                             .capture = 0};
   std::memcpy(packet.data(), &header, sizeof header);
   std::string bytes;
   bool fed = false;

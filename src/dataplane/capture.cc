@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstring>
 
 #include "dataplane/dataplane.h"
 
@@ -37,16 +38,38 @@ std::vector<weir_kernel_drop> keys_of(int fd) {
   return keys;
 }
 
+// Of the capture that runs or ran last, also under another agent.
+std::uint8_t last_capture(int filter) {
+  const std::uint32_t zero = 0;
+  weir_capture_filter last{};
+  bpf_map_lookup_elem(filter, &zero, &last);  // of an array: always there
+  return last.capture;
+}
+
+// The ring may still hold packets of captures before this one, and programs that run just now may
+// add some.
+bool is_of_capture(std::uint8_t number, std::span<const std::byte> record) {
+  weir_captured header{};
+  if (record.size() < sizeof(header)) return false;
+  std::memcpy(&header, record.data(), sizeof(header));
+  return header.capture == number;
+}
+
 std::size_t cpus() { return static_cast<std::size_t>(std::max(libbpf_num_possible_cpus(), 1)); }
 
 }  // namespace
 
 Result<std::unique_ptr<RingReader>> Dataplane::start_capture(const weir_capture_filter& filter,
                                                              RingReader::OnRecord on_record) {
-  WEIR_ASSIGN(auto reader, RingReader::open(maps_.capture.get(), std::move(on_record)));
-  const std::uint32_t zero = 0;
   weir_capture_filter wanted = filter;
   wanted.enabled = 1;
+  wanted.capture = static_cast<std::uint8_t>(last_capture(maps_.capture_filter.get()) + 1);
+  WEIR_ASSIGN(auto reader, RingReader::open(maps_.capture.get(),
+                                            [number = wanted.capture,
+                                             on_record = std::move(on_record)](auto record) {
+                                              if (is_of_capture(number, record)) on_record(record);
+                                            }));
+  const std::uint32_t zero = 0;
   if (bpf_map_update_elem(maps_.capture_filter.get(), &zero, &wanted, BPF_ANY) != 0) {
     return errno_error(errno, "map weir_capture_f");
   }
@@ -57,7 +80,8 @@ Result<std::unique_ptr<RingReader>> Dataplane::start_capture(const weir_capture_
 void Dataplane::stop_capture() {
   state_.set_capture(false);
   const std::uint32_t zero = 0;
-  const weir_capture_filter none{};
+  weir_capture_filter none{};
+  none.capture = last_capture(maps_.capture_filter.get());
   bpf_map_update_elem(maps_.capture_filter.get(), &zero, &none, BPF_ANY);
 }
 

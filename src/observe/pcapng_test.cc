@@ -42,7 +42,7 @@ std::string record(std::uint32_t ifindex, std::uint8_t hook, std::uint8_t reason
       .hook = hook,
       .out = reason != 0 ? std::uint8_t{WEIR_OUT_NONE} : std::uint8_t{WEIR_OUT_LOCAL},
       .reason = reason,
-      .pad = 0};
+      .capture = 0};
   std::string bytes(reinterpret_cast<const char*>(&header), sizeof header);
   bytes.append(reinterpret_cast<const char*>(kFrame.data()), kFrame.size());
   return bytes;

@@ -216,6 +216,23 @@ def drops(weir, lab, cart, payment):
         equal(weir.flows("--address", "224.0.0.251"), [])
 
 
+@contextlib.contextmanager
+def talking(client, address):
+    """Datagrams, one after another, while the body runs."""
+    over = threading.Event()
+    with lib_net.datagrams(client, 4) as sock:
+        def talk():
+            while not over.is_set():
+                sock.sendto(b"talk", (address, PORT))
+        thread = threading.Thread(target=talk)
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join()
+
+
 def captures(weir, lab, cart, payment):
     if not shutil.which("tshark"):
         print("no tshark: captures are not read")
@@ -242,7 +259,9 @@ def captures(weir, lab, cart, payment):
         seen = lib_net.run("tshark", "-n", "-r", file, "-T", "fields", "-e",
                            "frame.interface_name").stdout
         assert "from_pod" in seen and "from_net" in seen, seen
-    with claim("a capture without packets says so and is a file nevertheless"):
+    with claim("a capture without packets says so, also after one that left some, and is a file"):
+        with talking(cart, payment.address[4]):
+            weir("capture", "--pod", "lab/cart", "--packets", 1, "-w", file)
         said = weir("capture", "--address", "203.0.113.9", "--seconds", 1, "-w", file, code=(3,))
         assert "no packet matched" in said.stderr, said.stderr
         equal(lib_net.run("tshark", "-n", "-r", file).stdout, "")
