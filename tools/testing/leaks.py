@@ -18,7 +18,7 @@ def picture():
     """{kind: {thing, ...}} of the root namespaces."""
     return {
         "network namespace": names("/run/netns"),
-        "link": names("/sys/class/net"),
+        "link": links(),
         "mount": mounts(),
         "file": {path for folder in FOLDERS for path in below(folder)},
         "cluster": {str(CLUSTER)} if CLUSTER.exists() else set(),
@@ -49,6 +49,11 @@ def difference(before, after):
         if kind in KEPT:
             found += [f"gone: {kind} {thing}" for thing in sorted(before[kind] - after[kind])]
     return found
+
+
+def links():
+    """Of our network namespace; /sys may show those of another."""
+    return {line.split(":")[1].strip().split("@")[0] for line in lines("ip", "-o", "link")}
 
 
 def names(folder):

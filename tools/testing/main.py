@@ -16,6 +16,7 @@ from pathlib import Path
 import ctest
 import leaks
 import processes
+import rooms
 import scripts
 from result import FAILED, SKIPPED, Result, Tally, show
 
@@ -138,7 +139,17 @@ def tests_of(kind, pattern):
     seconds = scripts.SCRIPT_SECONDS if kind == "net" else LONG_SECONDS
     commands = {name: command for name, command in programs(kind).items()
                 if re.search(pattern, name)}
-    yield from scripts.run_commands(commands, ROOT, logs, seconds)
+    if kind == "net" and os.geteuid() == 0:
+        yield from side_by_side(commands, logs, seconds)
+    else:
+        yield from scripts.run_commands(commands, ROOT, logs, seconds)
+
+
+def side_by_side(commands, logs, seconds):
+    before = leaks.picture()
+    yield from rooms.run_commands(commands, ROOT, logs, seconds, os.cpu_count())
+    if left := leaks.compare(before, scripts.PATIENCE_SECONDS):
+        yield Result("what all net tests leave on the machine", FAILED, output="\n".join(left))
 
 
 def programs(kind):

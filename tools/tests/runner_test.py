@@ -81,6 +81,67 @@ class Scripts(unittest.TestCase):
         self.assertLess(time.monotonic() - started, 30)
 
 
+RUN_ROOMS = """
+import sys
+from pathlib import Path
+sys.path.insert(0, {testing!r})
+import rooms
+root = Path({root!r})
+commands = dict((path.name, [path]) for path in sorted(root.glob("*_test.sh")))
+for each in rooms.run_commands(commands, root, root, 20, 2):
+    print("RESULT", each.name, each.status, each.output.replace("\\n", " "))
+"""
+
+
+@unittest.skipUnless(os.geteuid() == 0, "rooms need root")
+class Rooms(unittest.TestCase):
+    def outcome(self, bodies):
+        """{name: what came of it} of scripts run two at a time."""
+        root = Path(tempfile.mkdtemp(prefix="weir-runner."))
+        self.addCleanup(shutil.rmtree, root)
+        for name, body in bodies.items():
+            script = root / f"{name}_test.sh"
+            script.write_text("#!/usr/bin/env bash\n" + textwrap.dedent(body))
+            script.chmod(0o755)
+        code = RUN_ROOMS.format(testing=str(TESTING), root=str(root))
+        before = leaks.picture()
+        done = subprocess.run([sys.executable, "-B", "-c", code], capture_output=True, text=True,
+                              check=True)
+        self.assertEqual(leaks.compare(before, 5), [])
+        words = [line.split(" ", 2) for line in done.stdout.splitlines()
+                 if line.startswith("RESULT ")]
+        return {name.removesuffix("_test.sh"): said for _, name, said in words}
+
+    def test_two_run_at_once_and_do_not_see_each_other(self):
+        """Each waits for the other, by a file both see, before it looks for the other's traces."""
+        body = """
+            exec 2>&1
+            meet() { touch "$WEIR_ROOT/$1.$2"; until [ -e "$WEIR_ROOT/$1.$3" ]; do :; done; }
+            folder=$(awk '$3 == "cgroup2" {{ print $2; exit }}' /proc/mounts)
+            trap 'rmdir $folder/weir-mine; rm -f /run/weir/mine; ip netns del mine; ip link del d0' EXIT
+            mkdir $folder/weir-mine && touch /run/weir/mine && ip netns add mine && \
+              ip link add d0 type bridge && meet made ME OTHER
+            ls /run/weir; ip -o link | wc -l; ip netns; ls -d $folder/weir-*/ | wc -l
+            meet looked ME OTHER
+            """.replace("{{", "{").replace("}}", "}")
+        said = self.outcome({name: body.replace("ME", name).replace("OTHER", other)
+                             for name, other in (("a", "b"), ("b", "a"))})
+        self.assertEqual(said, dict.fromkeys("ab", "passed mine 2 mine 1 "))
+
+    def test_what_is_left_in_a_room_is_a_failure(self):
+        said = self.outcome({"leaves": "ip link add d0 type bridge; ip netns add mine",
+                             "next": "ip -o link | wc -l"})
+        self.assertTrue(said["leaves"].startswith("failed"), said)
+        self.assertIn("left behind: link d0", said["leaves"])
+        self.assertIn("left behind: network namespace mine", said["leaves"])
+
+    def test_those_that_must_be_alone_come_last(self):
+        said = self.outcome({"alone": "# alone: measures\n ls $WEIR_ROOT/b.over",
+                             "b": "touch $WEIR_ROOT/b.over", "c": ":"})
+        self.assertEqual(list(said)[-1], "alone")
+        self.assertTrue(said["alone"].startswith("passed"), said)
+
+
 class Leaks(unittest.TestCase):
     def test_tells_what_came_and_what_went(self):
         before = {"link": {"lo", "eth0"}, "mount": {"/", "/old"}}
