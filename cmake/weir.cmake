@@ -93,11 +93,11 @@ function(weir_fuzz name)
   set_tests_properties(tests/fuzz/${name} PROPERTIES LABELS fuzz TIMEOUT 3600)
 endfunction()
 
-# weir_bpf(name [SOURCE file] [SKELETON name] [ABI folder DEPENDS file ...]): <name>.bpf.c in this folder
+# weir_bpf(name [SOURCE file] [SKELETON name] [ABI folder DEPENDS file ...] [AROUND folder]): <name>.bpf.c in this folder
 # -> object, skeleton, target weir_bpf_<name> whose users may `#include "<name>.skel.h"`. With ABI, another
-# folder that has abi/, made with DEPENDS.
+# folder that has abi/, made with DEPENDS; with AROUND, the source includes those of that folder.
 function(weir_bpf name)
-  cmake_parse_arguments(arg "" "SOURCE;SKELETON;ABI" "DEPENDS" ${ARGN})
+  cmake_parse_arguments(arg "" "SOURCE;SKELETON;ABI;AROUND" "DEPENDS" ${ARGN})
   set(source ${CMAKE_CURRENT_SOURCE_DIR}/${name}.bpf.c)
   set(skeleton_name ${name})
   set(abi ${CMAKE_BINARY_DIR}/include/abi)
@@ -110,6 +110,10 @@ function(weir_bpf name)
   if(arg_ABI)
     set(abi ${arg_ABI})
   endif()
+  set(around)
+  if(arg_AROUND)
+    set(around -I${arg_AROUND})
+  endif()
   cmake_path(GET source PARENT_PATH folder)
   set(object ${CMAKE_CURRENT_BINARY_DIR}/${name}.bpf.o)
   set(skeleton ${CMAKE_CURRENT_BINARY_DIR}/skel/${skeleton_name}.skel.h)
@@ -117,7 +121,7 @@ function(weir_bpf name)
   add_custom_command(OUTPUT ${object}
     COMMAND ${WEIR_CLANG} -target bpf -mcpu=v3 -O2 -g -std=gnu17 ${weir_no_paths}
       -Wall -Wextra -Werror -Wshadow -Wno-unused-parameter -Wno-address-of-packed-member
-      -I${abi} -I${folder} -I${WEIR_LIBBPF}/include
+      -I${abi} -I${folder} ${around} -I${WEIR_LIBBPF}/include
       -idirafter /usr/include/x86_64-linux-gnu
       -MD -MF ${object}.d -c ${source} -o ${object}
     COMMAND ${WEIR_LLVM_STRIP} -g ${object}

@@ -49,6 +49,7 @@ SHARED int sock_asked(struct __sk_buff* skb, struct packet* pkt) {
   }
   if (pkt->proto != IPPROTO_UDP) return 0;
   const struct weir_sock_flows* flows = bpf_sk_storage_get(&weir_sock_udp, sk, 0, 0);
-  const int place = flows ? flow_from(flows, &dst, pkt->dst_port) : -1;
+  int place = flows ? flow_from(flows, &dst, pkt->dst_port) : -1;
+  barrier_var(place); /* else clang, who knows flow_from(), leaves out the bounds */
   return flows && place >= 0 && place < WEIR_SOCK_FLOWS ? flows->flow[place].service : 0;
 }

@@ -241,6 +241,22 @@ int Bed::run_fast(int program, std::uint32_t ifindex, const Bytes& in, Bytes& ou
   return run_bare(program, context, in, out);
 }
 
+XdpOutcome Bed::run_xdp(int program, const Bytes& frame) const {
+  XdpOutcome out{};
+  out.frame.resize(frame.size() + 256);  // it may wrap it
+  xdp_md context{};
+  context.data_end = static_cast<__u32>(frame.size());
+  context.ingress_ifindex = kUplink;
+  LIBBPF_OPTS(bpf_test_run_opts, options, .data_in = frame.data(), .data_out = out.frame.data(),
+              .data_size_in = static_cast<__u32>(frame.size()),
+              .data_size_out = static_cast<__u32>(out.frame.size()), .ctx_in = &context,
+              .ctx_size_in = sizeof context, .repeat = 1);
+  EXPECT_EQ(bpf_prog_test_run_opts(program, &options), 0) << std::strerror(errno);
+  out.verdict = static_cast<int>(options.retval);
+  out.frame.resize(options.data_size_out);
+  return out;
+}
+
 int Bed::pinned_map(const std::string& name) const {
   Fd& fd = maps_[name];
   if (!fd) fd = Fd(bpf_obj_get((dir_ + "/maps/" + name).c_str()));

@@ -52,6 +52,11 @@ struct Outcome {
   const weir_event* event(weir_event_type type) const;
 };
 
+struct XdpOutcome {
+  int verdict;
+  Bytes frame;
+};
+
 struct BedOptions {
   Settings settings;
   std::uint32_t uplink_mtu = 1500;
@@ -113,6 +118,8 @@ class Bed {
   // Only the verdict; no events are read. Below -900: the kernel refuses the run.
   int run_fast(const Arrival& arrival, const Bytes& in, Bytes& out) const;
   int run_fast(int program, std::uint32_t ifindex, const Bytes& in, Bytes& out) const;
+  // As it comes in by the uplink.
+  XdpOutcome run_xdp(int program, const Bytes& frame) const;
   int program(weir_hook hook) const { return programs_.at(hook).get(); }
   int pinned_map(const std::string& name) const;     // borrowed fd
   Fd pinned_program(const std::string& name) const;  // or stage table

@@ -26,33 +26,15 @@ class Xdp : public PacketTest {
     services_ = std::make_unique<TestServices>(bed());
   }
 
-  struct Sent {
-    int verdict;
-    Bytes frame;
-  };
-  Sent run(const Bytes& frame) {
-    Sent sent{};
-    sent.frame.resize(frame.size() + 256);
-    xdp_md context{};
-    context.data_end = static_cast<__u32>(frame.size());
-    context.ingress_ifindex = kUplink;
-    LIBBPF_OPTS(bpf_test_run_opts, options, .data_in = frame.data(), .data_out = sent.frame.data(),
-                .data_size_in = static_cast<__u32>(frame.size()),
-                .data_size_out = static_cast<__u32>(sent.frame.size()), .ctx_in = &context,
-                .ctx_size_in = sizeof context, .repeat = 1);
-    EXPECT_EQ(bpf_prog_test_run_opts(program_.get(), &options), 0) << std::strerror(errno);
-    sent.verdict = static_cast<int>(options.retval);
-    sent.frame.resize(options.data_size_out);
-    return sent;
-  }
+  XdpOutcome run(const Bytes& frame) { return bed().run_xdp(program_.get(), frame); }
   // The first packet of a second to a next hop is left to TC.
-  Sent run_twice(const Bytes& frame) {
-    const Sent first = run(frame);
+  XdpOutcome run_twice(const Bytes& frame) {
+    const XdpOutcome first = run(frame);
     return first.verdict == XDP_PASS ? run(frame) : first;
   }
   // Also not the second one, which finds the next hop.
   testing::AssertionResult is_left(const Bytes& frame) {
-    const Sent sent = run_twice(frame);
+    const XdpOutcome sent = run_twice(frame);
     if (sent.verdict != XDP_PASS) return testing::AssertionFailure() << "verdict " << sent.verdict;
     return same_packet(sent.frame, frame);
   }
@@ -122,7 +104,7 @@ TEST_P(Xdp, AClientsPacketGoesOnInTheTunnel) {
   node_port({{cast().pod_r, 8080}});
   const std::uint16_t port = open(40000);
   for (const std::size_t size : {0, 1, 700, 1380}) {
-    const Sent sent =
+    const XdpOutcome sent =
         run_twice((from_client(tcp(40000, kNodePort, ACK | PSH)) / payload(size)).bytes());
     EXPECT_EQ(sent.verdict, XDP_TX);
     const Packet inner = eth(kMacTunnel, kMacLink) / ip(cast().node, cast().pod_r).ttl(63) /
@@ -136,7 +118,7 @@ TEST_P(Xdp, AnswersComeOutOfTheTunnel) {
   node_port({{cast().pod_r, 8080}});
   const std::uint16_t port = open(40000);
   for (const std::size_t size : {0, 1, 700, 1400}) {
-    const Sent sent =
+    const XdpOutcome sent =
         run_twice(out_of_tunnel(eth(kMacTunnel, kMacLink) / ip(cast().pod_r, cast().node) /
                                 tcp(8080, port, ACK) / payload(size)));
     EXPECT_EQ(sent.verdict, XDP_TX);
@@ -157,12 +139,12 @@ TEST_P(Xdp, WithoutATunnelBothWaysAreRouted) {
     return eth(kMacUplink, kMacNodeR) / ip(cast().node_r, cast().node) / l4;
   };
   bed().from_nic(backends(tcp(8080, port, SYN | ACK)));
-  const Sent there = run_twice(from_client(tcp(40000, kNodePort, ACK)).bytes());
+  const XdpOutcome there = run_twice(from_client(tcp(40000, kNodePort, ACK)).bytes());
   EXPECT_EQ(there.verdict, XDP_TX);
   EXPECT_TRUE(same_packet(
       there.frame,
       eth(kMacNodeR, kMacUplink) / ip(cast().node, cast().node_r).ttl(63) / tcp(port, 8080, ACK)));
-  const Sent back = run_twice(backends(tcp(8080, port, ACK)).bytes());
+  const XdpOutcome back = run_twice(backends(tcp(8080, port, ACK)).bytes());
   EXPECT_EQ(back.verdict, XDP_TX);
   EXPECT_TRUE(same_packet(back.frame, eth(kMacGateway, kMacUplink) /
                                           ip(cast().node, cast().outside).ttl(63) /
@@ -175,13 +157,13 @@ TEST_P(Xdp, UdpAsWell) {
   const std::uint16_t port = Wire::parse(request.frame)->src_port.value();
   EXPECT_TRUE(is_left(from_client(udp(5000, kNodePort)))) << "nobody has answered yet";
   answer(udp(53, port));
-  const Sent there = run_twice((from_client(udp(5000, kNodePort)) / payload(9)).bytes());
+  const XdpOutcome there = run_twice((from_client(udp(5000, kNodePort)) / payload(9)).bytes());
   EXPECT_EQ(there.verdict, XDP_TX);
   const Packet inner = eth(kMacTunnel, kMacLink) / ip(cast().node, cast().pod_r).ttl(63) /
                        udp(port, 53) / payload(9);
   EXPECT_TRUE(same_packet(
       there.frame, wrapped(inner, cast().node, cast().node_r, kMacNodeR, kMacUplink, there.frame)));
-  const Sent back = run_twice(
+  const XdpOutcome back = run_twice(
       out_of_tunnel(eth(kMacTunnel, kMacLink) / ip(cast().pod_r, cast().node) / udp(53, port)));
   EXPECT_EQ(back.verdict, XDP_TX);
   EXPECT_TRUE(same_packet(back.frame, eth(kMacGateway, kMacUplink) /
@@ -196,7 +178,7 @@ TEST_P(Xdp, UdpWithoutChecksumStaysWithoutOrIsLeft) {
   const Outcome request = bed().from_nic(from_client(question));
   const std::uint16_t port = Wire::parse(request.frame)->src_port.value();
   answer(Udp{53, port, false});
-  const Sent there = run_twice(from_client(question).bytes());
+  const XdpOutcome there = run_twice(from_client(question).bytes());
   if (cast().v4()) {
     const Packet inner =
         eth(kMacTunnel, kMacLink) / ip(cast().node, cast().pod_r).ttl(63) / Udp{port, 53, false};
@@ -206,8 +188,8 @@ TEST_P(Xdp, UdpWithoutChecksumStaysWithoutOrIsLeft) {
   } else {
     EXPECT_EQ(there.verdict, XDP_PASS);
   }
-  const Sent back = run_twice(out_of_tunnel(eth(kMacTunnel, kMacLink) /
-                                            ip(cast().pod_r, cast().node) / Udp{53, port, false}));
+  const XdpOutcome back = run_twice(out_of_tunnel(
+      eth(kMacTunnel, kMacLink) / ip(cast().pod_r, cast().node) / Udp{53, port, false}));
   EXPECT_EQ(back.verdict, XDP_TX);
   EXPECT_TRUE(same_packet(back.frame, eth(kMacGateway, kMacUplink) /
                                           ip(cast().node, cast().outside).ttl(63) /
@@ -223,7 +205,8 @@ TEST_P(Xdp, TheTunnelMayBeOfEitherFamily) {
   const Outcome request = bed().from_nic(from_client(tcp(40000, kNodePort, SYN)));
   const std::uint16_t port = Wire::parse(request.frame)->src_port.value();
   bed().from_tunnel(other.node_r, from_backend(tcp(8080, port, SYN | ACK)));
-  const Sent there = run_twice((from_client(tcp(40000, kNodePort, ACK)) / payload(33)).bytes());
+  const XdpOutcome there =
+      run_twice((from_client(tcp(40000, kNodePort, ACK)) / payload(33)).bytes());
   EXPECT_EQ(there.verdict, XDP_TX);
   const Packet inner = eth(kMacTunnel, kMacLink) / ip(cast().node, cast().pod_r).ttl(63) /
                        tcp(port, 8080, ACK) / payload(33);
@@ -245,7 +228,7 @@ TEST_P(Xdp, WhatIsHandedOverKeepsItsTuple) {
            tcp(40000, 80, flags);
   };
   bed().from_nic(client(SYN));
-  const Sent sent = run_twice(client(ACK).bytes());
+  const XdpOutcome sent = run_twice(client(ACK).bytes());
   EXPECT_EQ(sent.verdict, XDP_TX);
   const Packet inner =
       eth(kMacTunnel, kMacLink) / ip(cast().outside, cast().balancer).ttl(63) / tcp(40000, 80, ACK);
@@ -400,7 +383,7 @@ TEST_P(Xdp, NeverDiffersFromTc) {
     const bool there = random() % 2 == 0;
     const Bytes inner = mutate((there ? requests : answers)[random() % 2]);
     const Bytes frame = there ? inner : wrap(inner, cast().node_r, cast().node, {});
-    const Sent got = run(frame);
+    const XdpOutcome got = run(frame);
     if (got.verdict == XDP_PASS) {
       ASSERT_TRUE(same_packet(got.frame, frame));
       continue;
