@@ -86,8 +86,8 @@ function(weir_fuzz name)
   weir_options(${name})
   add_dependencies(tests_fuzz ${name})
   add_test(NAME tests/fuzz/${name}
-    COMMAND sh -c "exec \"$@\" -max_total_time=\${WEIR_FUZZ_SECONDS:-10}" sh
-      $<TARGET_FILE:${name}> -timeout=5 -rss_limit_mb=1024 -print_final_stats=1
+    COMMAND sh -c "exec \"$@\" -max_total_time=\${WEIR_FUZZ_SECONDS:-60}" sh
+      $<TARGET_FILE:${name}> -timeout=60 -rss_limit_mb=1024 -print_final_stats=1
       -artifact_prefix=${CMAKE_CURRENT_BINARY_DIR}/${name}. ${found}
       ${CMAKE_CURRENT_SOURCE_DIR}/seeds/${name})
   set_tests_properties(tests/fuzz/${name} PROPERTIES LABELS fuzz TIMEOUT 3600)

@@ -32,9 +32,11 @@ std::vector<std::string> urls_of(const EndpointSlice& slice) {
 }  // namespace
 
 std::vector<std::string> ApiServers::remembered(const std::string& path) {
-  const auto text = read_file(path);
-  if (!text) return {};
-  std::istringstream words(*text);
+  return parse(read_file(path).value_or(""));
+}
+
+std::vector<std::string> ApiServers::parse(const std::string& text) {
+  std::istringstream words(text);
   std::vector<std::string> out;
   for (std::string word; words >> word;) {
     if (check_server_url(word)) out.push_back(word);

@@ -16,6 +16,8 @@ class ApiServers {
  public:
   // What the file has, for ApiAccess: "https://10.0.0.1:6443". Without a file, none.
   static std::vector<std::string> remembered(const std::string& path);
+  // The URLs of such a file's text; other words are passed over.
+  static std::vector<std::string> parse(const std::string& text);
 
   explicit ApiServers(std::string path) : path_(std::move(path)) {}
 

@@ -20,16 +20,8 @@ constexpr std::string_view kAcceptLocal = "/accept_local";
 std::string own_file(const std::string& state_dir) { return state_dir + "/sysctls"; }
 std::string wanted_file(const std::string& state_dir) { return state_dir + "/sysctls-wanted"; }
 
-// Values of before, a line for each: KEY=VALUE.
 std::vector<Sysctl> read_before(const std::string& path) {
-  std::vector<Sysctl> out;
-  std::istringstream lines(read_file(path).value_or(""));
-  for (std::string line; std::getline(lines, line);) {
-    const auto equals = line.find('=');
-    if (equals != std::string::npos)
-      out.push_back({line.substr(0, equals), line.substr(equals + 1)});
-  }
-  return out;
+  return parse_kept_sysctls(read_file(path).value_or(""));
 }
 
 Result<void> write_before(const std::string& path, const std::vector<Sysctl>& before) {
@@ -56,12 +48,16 @@ std::string path_of(std::string name) {
   return name;
 }
 
-bool is_path(const std::string& key) {
-  const bool has_parts = key.find("//") == std::string::npos && !key.ends_with('/') &&
-                         key.find("/../") == std::string::npos && !key.ends_with("/..");
-  return has_parts && std::ranges::all_of(key, [](unsigned char c) {
-           return std::isalnum(c) != 0 || c == '_' || c == '-' || c == '.' || c == '/';
-         });
+// As a path below /proc/sys; links can have odd names.
+bool is_of_network(const std::string& key) {
+  return key.starts_with("net/") && key.find("//") == std::string::npos && !key.ends_with('/') &&
+         key.find("/../") == std::string::npos && !key.ends_with("/..");
+}
+
+bool is_plain(const std::string& key) {
+  return std::ranges::all_of(key, [](unsigned char c) {
+    return std::isalnum(c) != 0 || c == '_' || c == '-' || c == '.' || c == '/';
+  });
 }
 
 bool is_own(const std::string& key) {
@@ -77,12 +73,24 @@ Result<Sysctl> parse_sysctl(const std::string& text) {
     return Error(Code::kInvalid, fmt::format("'{}' must be NAME=VALUE", text));
   }
   Sysctl out{path_of(text.substr(0, equals)), text.substr(equals + 1)};
-  if (!out.key.starts_with("net/") || !is_path(out.key)) {
+  if (!is_of_network(out.key) || !is_plain(out.key)) {
     return Error(Code::kInvalid, fmt::format("'{}' is no name below net.", text.substr(0, equals)));
   }
   if (is_own(out.key)) {
     return Error(Code::kInvalid,
                  fmt::format("Weir sets {} as it needs it", text.substr(0, equals)));
+  }
+  return out;
+}
+
+std::vector<Sysctl> parse_kept_sysctls(const std::string& text) {
+  std::vector<Sysctl> out;
+  std::istringstream lines(text);
+  for (std::string line; std::getline(lines, line);) {
+    const auto equals = line.find('=');
+    if (equals == std::string::npos) continue;
+    Sysctl one{line.substr(0, equals), line.substr(equals + 1)};
+    if (is_of_network(one.key)) out.push_back(std::move(one));
   }
   return out;
 }

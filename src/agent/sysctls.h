@@ -22,6 +22,10 @@ struct Sysctl {
 // Refuses what is not of the network, and what Weir needs otherwise.
 Result<Sysctl> parse_sysctl(const std::string& text);
 
+// What the state folder's files have, values of before: a line KEY=VALUE for each. Other lines are
+// passed over: what they name is not for Weir to write.
+std::vector<Sysctl> parse_kept_sysctls(const std::string& text);
+
 // Sets those, and gives back others that were set so before. Fails where the kernel has none of
 // that name or takes no such value; names it.
 Result<void> set_wanted_sysctls(const std::string& state_dir, const std::vector<Sysctl>& wanted);

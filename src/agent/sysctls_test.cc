@@ -6,6 +6,7 @@
 namespace weir {
 namespace {
 
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
 TEST(Sysctls, NamesHaveDotsOrSlashes) {
@@ -36,6 +37,14 @@ TEST(Sysctls, WhatWeirNeedsIsItsOwn) {
     ASSERT_FALSE(found) << text;
     EXPECT_THAT(found.error().text(), HasSubstr("Weir sets")) << text;
   }
+}
+
+TEST(Sysctls, KeptOnesAreOfTheNetwork) {
+  EXPECT_THAT(
+      parse_kept_sysctls("net/ipv4/ip_forward=0\nkernel/panic=1\nnet/../kernel/panic=1\n"
+                         "net/ipv4/conf/a@b/accept_local=1\n/net/x=1\nnet/..=1\nnonsense\n"),
+      ElementsAre(Sysctl{"net/ipv4/ip_forward", "0"},
+                  Sysctl{"net/ipv4/conf/a@b/accept_local", "1"}));
 }
 
 }  // namespace

@@ -25,7 +25,7 @@ constexpr std::uint16_t kFirstPort = 40000;
 constexpr int kConnections = 4;  // through this node that XDP knows
 
 std::chrono::seconds length() {
-  unsigned seconds = 30;
+  unsigned seconds = 60;
   if (const char* text = std::getenv("WEIR_PACKET_FUZZ_SECONDS"))
     std::from_chars(text, text + std::strlen(text), seconds);
   return std::chrono::seconds(seconds);

@@ -9,21 +9,24 @@ from progress import Progress
 from result import FAILED, PASSED, SKIPPED, Result
 
 
-def run(label, pattern, folder, jobs):
-    """Runs the cases with this label in the build folder. Returns their results."""
-    report = folder / f"{label}.junit.xml"
+def run(label, pattern, folder, jobs, but=None, show=True):
+    """Runs the cases with this label in the build folder, `but` those of that pattern. Returns their
+    results."""
+    name = label if show else f"{label}.behind"
+    report = folder / f"{name}.junit.xml"
     report.unlink(missing_ok=True)
     command = ["ctest", "--test-dir", str(folder), "-L", f"^{label}$", "-j", str(jobs),
                "--output-junit", str(report), "--no-tests=ignore", "--timeout", "300"]
     if pattern:
         command += ["-R", pattern]
+    if but:
+        command += ["-E", but]
     started = time.monotonic()
-    progress = Progress(label)
-    with open(folder / f"{label}.log", "w") as log:
-        follow(command, log, progress)
-    log = str(folder / f"{label}.log")
+    with open(folder / f"{name}.log", "w") as log:
+        follow(command, log, Progress(label) if show else None)
+    log = str(folder / f"{name}.log")
     if not report.exists():
-        text = (folder / f"{label}.log").read_text(errors="replace")
+        text = (folder / f"{name}.log").read_text(errors="replace")
         return [Result(f"ctest {label}", FAILED, time.monotonic() - started, text, log)]
     return [read(case, log) for case in
             xml.etree.ElementTree.parse(report).getroot().iter("testcase")]
@@ -34,9 +37,9 @@ def follow(command, log, progress):
                           stderr=subprocess.STDOUT, text=True, errors="replace") as job:
         for line in job.stdout:
             log.write(line)
-            if " Test " in line and ": " in line:
+            if progress and " Test " in line and ": " in line:
                 progress.show(line.strip())
-    if sys.stdout.isatty():
+    if progress and sys.stdout.isatty():
         print("\r\033[K", end="", flush=True)
 
 

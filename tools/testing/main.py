@@ -1,5 +1,6 @@
 """./test [KIND [PATTERN]]: runs the tests of all kinds, or of one; PATTERN is a regular expression
-that the test's name must contain. KIND: lint, unit, compile, packet, net, cluster, fuzz; and three that
+that the test's name must contain. KIND: lint, unit, compile, packet, net, sanitized (some of net by a build
+with ASan and UBSan), cluster, fuzz; and three that
 only run when they are named, for they take ten minutes and more: tidy (clang-tidy), soak (a busy
 day of a node) and conformance (upstream's tests of a cluster).
 
@@ -13,6 +14,7 @@ import sys
 import time
 from pathlib import Path
 
+import behind
 import ctest
 import leaks
 import processes
@@ -22,11 +24,16 @@ from result import FAILED, SKIPPED, Result, Tally, show
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 CLUSTER = ROOT / "tests" / "cluster"
-KINDS = ("lint", "unit", "compile", "packet", "net", "cluster", "fuzz")
+LOGS = ROOT / "build" / "logs"
+KINDS = ("lint", "unit", "compile", "packet", "net", "sanitized", "cluster", "fuzz")
 NAMED_KINDS = (*KINDS, "tidy", "soak", "conformance")
+MOSTLY_WAIT = ("net", "sanitized", "cluster")  # ./test alone runs the fuzzers behind them
 GOOGLE_TESTS = ("unit", "compile", "packet", "net", "fuzz")
 PROGRAMS = ("net", "cluster", "soak")
 LONG_SECONDS = 1200  # for one program
+# Those of net that lead through all of the agent, the plugin and the command line in little time.
+SANITIZED = ("cni_bad_input", "cni_life", "kernel_drops", "local_lifecycle", "matrix", "observe_monitor",
+             "path", "restart", "services", "services_host_port", "sysctls")
 SHORT_CLUSTER = "pods_test|restart_test"  # what ./test alone runs of them, in less than six minutes
 # kind -> preset and targets that must be built for it
 BUILDS = {
@@ -36,6 +43,7 @@ BUILDS = {
     "compile": ("dev", ["tests_compile"]),
     "packet": ("release", ["tests_packet"]),
     "net": ("release", ["programs", "tests_net"]),
+    "sanitized": ("dev", ["programs", "tests_net"]),
     "cluster": ("release", ["programs"]),
     "conformance": ("release", ["programs"]),
     "soak": ("release", ["programs"]),
@@ -51,15 +59,22 @@ def main():
     kinds = arguments[:1] or kinds_here()
     pattern = arguments[1] if len(arguments) == 2 else ""
     patterns = dict.fromkeys(kinds, pattern) if arguments else {"cluster": SHORT_CLUSTER}
-    if arguments:
-        os.environ.setdefault("WEIR_FUZZ_SECONDS", "60")  # ./test alone has less time
     processes.become_subreaper()
     before = leaks.picture()
     tally = Tally()
+    fuzzers = None
     try:
         for kind in kinds:
-            run_kind(kind, patterns.get(kind, ""), tally)
+            if fuzzers is None and not arguments and kind in MOSTLY_WAIT:
+                fuzzers = behind_them(tally)
+            if kind == "fuzz" and fuzzers:
+                fuzzers.tell(tally)
+            else:
+                run_kind(kind, patterns.get(kind, ""), tally,
+                         but=behind.PACKET_FUZZERS if kind == "packet" and not arguments else None)
     except KeyboardInterrupt:
+        if fuzzers:
+            fuzzers.end()
         interrupted(before)
         return 130
     if not arguments:
@@ -84,11 +99,18 @@ def interrupted(before):
         print(line)
 
 
-def run_kind(kind, pattern, tally):
+def behind_them(tally):
+    """The fuzzers, begun; None when they cannot be built, which `fuzz` then tells."""
+    if build("fuzz"):
+        return None
+    return behind.Behind(ROOT, LOGS)
+
+
+def run_kind(kind, pattern, tally, but=None):
     started = time.monotonic()
     results = []
     broken = build(kind)
-    for result in [broken] if broken else tests_of(kind, pattern):
+    for result in [broken] if broken else tests_of(kind, pattern, but):
         show(result)
         results.append(result)
     tally.add(kind, results, time.monotonic() - started)
@@ -126,30 +148,30 @@ def build(kind):
     return None
 
 
-def tests_of(kind, pattern):
+def tests_of(kind, pattern, but):
     """The results of a kind's tests, one by one."""
     if kind in ("lint", "tidy"):
         yield from scripts.run_lints(chosen(lints(kind), pattern), ROOT)
         return
     if kind in GOOGLE_TESTS:
         jobs = 1 if kind == "net" else os.cpu_count()
-        yield from ctest.run(kind, pattern, ROOT / "build" / BUILDS[kind][0], jobs)
-    logs = ROOT / "build" / "logs"
-    logs.mkdir(parents=True, exist_ok=True)
-    seconds = scripts.SCRIPT_SECONDS if kind == "net" else LONG_SECONDS
+        yield from ctest.run(kind, pattern, ROOT / "build" / BUILDS[kind][0], jobs, but=but)
+    LOGS.mkdir(parents=True, exist_ok=True)
+    in_rooms = kind in ("net", "sanitized")
+    seconds = scripts.SCRIPT_SECONDS if in_rooms else LONG_SECONDS
     commands = {name: command for name, command in programs(kind).items()
                 if re.search(pattern, name)}
-    if kind == "net" and os.geteuid() == 0:
-        yield from side_by_side(commands, logs, seconds)
+    if in_rooms and os.geteuid() == 0:
+        yield from side_by_side(commands, seconds, BUILDS[kind][0])
     else:
-        yield from scripts.run_commands(commands, ROOT, logs, seconds)
+        yield from scripts.run_commands(commands, ROOT, LOGS, seconds)
 
 
-def side_by_side(commands, logs, seconds):
+def side_by_side(commands, seconds, preset):
     before = leaks.picture()
-    yield from rooms.run_commands(commands, ROOT, logs, seconds, os.cpu_count())
+    yield from rooms.run_commands(commands, ROOT, LOGS, seconds, os.cpu_count(), preset)
     if left := leaks.compare(before, scripts.PATIENCE_SECONDS):
-        yield Result("what all net tests leave on the machine", FAILED, output="\n".join(left))
+        yield Result("what these tests leave on the machine", FAILED, output="\n".join(left))
 
 
 def programs(kind):
@@ -157,6 +179,9 @@ def programs(kind):
     if kind == "conformance":
         return {f"conformance/{families}": [CLUSTER / "conformance", "run", "conformance", families]
                 for families in ("ipv4", "ipv6", "dual")}
+    if kind == "sanitized":
+        return {f"sanitized/{name}_test.py": [ROOT / "tests" / "net" / f"{name}_test.py"]
+                for name in SANITIZED}
     paths = (ROOT / "tests" / kind).glob("*_test.*") if kind in PROGRAMS else ()
     return {str(path.relative_to(ROOT)): [path] for path in sorted(paths)
             if path.suffix in (".sh", ".py") and os.access(path, os.X_OK)}

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 PR_SET_CHILD_SUBREAPER = 36
+apart = set()  # children of the runner that no test has started: they and theirs are not looked at
 GRACE_SECONDS = 20  # from SIGTERM, which lets a test clean up, to SIGKILL
 
 
@@ -102,6 +103,8 @@ def descendants(root):
     found, todo = [], [root]
     while todo:
         for pid in children.get(todo.pop(), []):
+            if pid in apart:
+                continue
             found.append((pid, command_of(pid)))
             todo.append(pid)
     return found

@@ -1,7 +1,7 @@
 """Test programs side by side. Each room has mounts, a network and a cgroup v2 of its own, so that what
 two tests do to "the machine" meets in the hardware and the kernel's own knobs only.
 
-As a program, it is such a room: reads {name, command, limit} from its input, a line each, and
+As a program, it is such a room: reads {name, command, limit, preset} from its input, a line each, and
 answers with the result."""
 
 import collections
@@ -35,10 +35,10 @@ class Room:
             ["sh", "-c", enter, "sh", sys.executable, "-B", __file__, self.cgroup, root, logs],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
-    def run(self, name, command, limit):
+    def run(self, name, command, limit, preset):
         try:
             print(json.dumps({"name": name, "command": [str(word) for word in command],
-                              "limit": limit}), file=self.process.stdin, flush=True)
+                              "limit": limit, "preset": preset}), file=self.process.stdin, flush=True)
             answer = self.process.stdout.readline()
         except (BrokenPipeError, ValueError):  # it has ended, or was closed
             answer = ""
@@ -71,7 +71,7 @@ def cgroup2():
     return Path(next(words[1] for words in mounts if words[2] == "cgroup2"))
 
 
-def run_commands(commands, root, logs, seconds, count):
+def run_commands(commands, root, logs, seconds, count, preset="release"):
     """{name: command}, `count` at a time, the longest of last time first; those that must be alone come
     last. Yields results as they end."""
     last = LastTime(logs / "seconds.json")
@@ -85,7 +85,7 @@ def run_commands(commands, root, logs, seconds, count):
     try:
         rooms += [Room(number, root, logs) for number in range(min(count, len(names)))]
         for batch, used in ((together, rooms), (alone, rooms[:1])):
-            for result in run_batch(batch, commands, used, seconds):
+            for result in run_batch(batch, commands, used, seconds, preset):
                 print(f"  {result.name} ... {result.status} ({result.seconds:.1f} s)", flush=True)
                 last.note(result)
                 yield result
@@ -96,7 +96,7 @@ def run_commands(commands, root, logs, seconds, count):
             path.rmdir()
 
 
-def run_batch(names, commands, rooms, seconds):
+def run_batch(names, commands, rooms, seconds, preset):
     todo = collections.deque(names)
     done = queue.SimpleQueue()
 
@@ -106,7 +106,7 @@ def run_batch(names, commands, rooms, seconds):
                 name = todo.popleft()
             except IndexError:
                 return
-            done.put(room.run(name, commands[name], seconds))
+            done.put(room.run(name, commands[name], seconds, preset))
     for room in rooms:
         threading.Thread(target=work, args=(room,), daemon=True).start()
     for _ in names:
@@ -154,7 +154,8 @@ def main():
     try:
         for line in sys.stdin:
             order = json.loads(line)
-            result = scripts.run_command(order["name"], order["command"], root, logs, order["limit"])
+            result = scripts.run_command(order["name"], order["command"], root, logs, order["limit"],
+                                         order["preset"])
             print(json.dumps(dataclasses.asdict(result)), file=answers, flush=True)
     except KeyboardInterrupt:
         sys.exit(130)

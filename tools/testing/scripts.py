@@ -6,12 +6,14 @@ import shutil
 import subprocess
 import tempfile
 import time
+from pathlib import Path
 
 import leaks
 import processes
 from result import FAILED, PASSED, SKIPPED, Result
 
 SKIP_STATUS = 77
+SANITIZER_LOG = "sanitizer"  # and the process's number, in WEIR_TMP
 SCRIPT_SECONDS = 300
 LINT_SECONDS = 1200
 PATIENCE_SECONDS = 5  # for what the kernel frees a moment after its last user
@@ -33,17 +35,17 @@ def run_lint(script, root):
     return Result(name, status, time.monotonic() - started, done.stdout)
 
 
-def run_commands(commands, root, logs, seconds):
+def run_commands(commands, root, logs, seconds, preset="release"):
     """{name: command}, one after another, each for at most so many seconds; each must leave the machine
     as it found it."""
     for name, command in commands.items():
         print(f"  {name} ...", end="", flush=True)
-        result = run_command(name, command, root, logs, seconds)
+        result = run_command(name, command, root, logs, seconds, preset)
         print(f" {result.status} ({result.seconds:.1f} s)", flush=True)
         yield result
 
 
-def run_command(name, command, root, logs, limit):
+def run_command(name, command, root, logs, limit, preset):
     log_path = logs / (name.replace("/", "_") + ".log")
     folder = tempfile.mkdtemp(prefix="weir-test.")
     before = leaks.picture()
@@ -51,9 +53,9 @@ def run_command(name, command, root, logs, limit):
     try:
         with open(log_path, "w") as log:
             status = processes.run([str(word) for word in command], log, limit,
-                                   environment(root, folder), root)
+                                   environment(root, folder, preset), root)
         seconds = time.monotonic() - started
-        leaked = what_is_left(before)
+        leaked = what_is_left(before) + sanitizers_said(folder)
     finally:
         processes.kill_leftovers()
         shutil.rmtree(folder, ignore_errors=True)
@@ -72,10 +74,18 @@ def what_is_left(before):
         leaks.compare(before, PATIENCE_SECONDS)
 
 
-def environment(root, folder):
+def environment(root, folder, preset):
     """What a script may rely on; docs/testing.md tells it."""
-    build = root / "build" / "release"
+    build = root / "build" / preset
     bin_folder = build / "bin"
+    # Also of programs whose output nobody reads.
+    sanitizer = f"log_path={folder}/{SANITIZER_LOG}:print_stacktrace=1"
     return dict(os.environ, WEIR_ROOT=str(root), WEIR_BUILD=str(build), WEIR_BIN=str(bin_folder),
                 WEIR_TMP=folder,
-                PATH=f"{bin_folder}:{os.environ['PATH']}:/usr/sbin:/sbin")
+                PATH=f"{bin_folder}:{os.environ['PATH']}:/usr/sbin:/sbin",
+                **dict.fromkeys(("ASAN_OPTIONS", "UBSAN_OPTIONS", "TSAN_OPTIONS"), sanitizer))
+
+
+def sanitizers_said(folder):
+    return [f"a sanitizer said: {line}" for path in sorted(Path(folder).glob(f"{SANITIZER_LOG}.*"))
+            for line in path.read_text(errors="replace").splitlines() if line.strip()]
