@@ -8,6 +8,7 @@ import contextlib
 import re
 import signal
 import socket
+from pathlib import Path
 
 import lib_lab
 import lib_net
@@ -209,9 +210,19 @@ def calm(lab, pods):
                 short = Pod(lab, lab.a, f"short{turn}{client.pod}").add()
                 for family in (4, 6):
                     stream(client, short, family, short.address[family])
+                wait_for(lambda short=short: nothing_under_way_to(short), "connections to end")
                 short.delete()
                 short.remove()
         equal((totals(lab.a), totals(lab.b)), ({}, {}), [flows_text(node) for node in lab.nodes])
+
+
+def nothing_under_way_to(pod):
+    """Its connections have ended on its side, too: the last packets to it have arrived."""
+    over = {"06", "0A"}  # TIME_WAIT, LISTEN
+    with pod.inside():
+        lines = [line.split() for name in ("tcp", "tcp6") for line in
+                 Path("/proc/thread-self/net", name).read_text().splitlines()[1:]]
+    return all(words[3] in over for words in lines)
 
 
 def flows_text(node):
