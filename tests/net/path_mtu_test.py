@@ -170,7 +170,7 @@ def injected(lab, tunnel, kind, a1, b1):
 def a_smaller_link_of_its_own(lab, b1):
     with claim("a smaller way is forgotten when the node's own link takes less than it"):
         link = Switched(lab)
-        wait_for(lambda: found(lab.a), "the way to be named", FOUND_IN)
+        wait_for(lambda: found(lab.a) and found(lab.b), "the way to be named", FOUND_IN)
         lab.a.ip("link", "set", "eth0", "mtu", "1300")
         wait_for(lambda: mtu_of_route(lab.a, 4, b1.address[4]) == 1300 - HEADERS["vxlan"],
                  "the node's own MTU in its routes")

@@ -191,6 +191,7 @@ def told(bench):
                         f"the flow of port {port}")
                     equal((flow["service"]["name"], flow["service"]["port"]),
                           ("one", protocol.lower()))
+            wait_for(lambda b=before: connections(node, "one") <= b + 1, "that by TCP to have ended")
 
 
 def told_of_itself(bench):
