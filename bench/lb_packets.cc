@@ -8,7 +8,6 @@
 #include <arpa/inet.h>
 #include <bpf/bpf.h>
 #include <fmt/format.h>
-#include <sched.h>
 
 #include <algorithm>
 #include <cstdlib>
@@ -16,6 +15,7 @@
 #include <stdexcept>
 #include <vector>
 
+#include "alone.h"
 #include "harness/bed.h"
 #include "harness/services.h"
 #include "lb_fresh.skel.h"
@@ -23,8 +23,9 @@
 namespace {
 
 using namespace weir;
+using alone::quartile;
+using alone::timed;
 
-constexpr int kCpu = 1;
 constexpr std::uint32_t kPorts = 32768;  // of one client at one VIP
 constexpr std::uint32_t kVips = 32;
 constexpr std::uint32_t kNewPerRun = 10'000;
@@ -40,16 +41,6 @@ BedOptions large(bool xdp) {
   options.settings.ct_max = 1'200'000;
   options.settings.events_bytes = 1 << 24;
   return options;
-}
-
-void take_cpu() {
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  CPU_SET(kCpu, &set);
-  sched_param param{};
-  param.sched_priority = 50;
-  if (sched_setaffinity(0, sizeof set, &set) != 0 || sched_setscheduler(0, SCHED_FIFO, &param) != 0)
-    throw std::runtime_error("a CPU of its own");
 }
 
 // Where the client is: a pod, at many VIPs, or many clients outside, at one.
@@ -178,13 +169,6 @@ class Bench {
                 .ctx_size_in = sizeof ctx, .repeat = static_cast<int>(repeat));
     return timed(bpf_program__fd(fresh_->progs.fresh), options, verdict);
   }
-  // By the kernel's clock: to run an XDP program it waits for RCU, before and after.
-  static double timed(int program, bpf_test_run_opts& options, int verdict) {
-    const int err = bpf_prog_test_run_opts(program, &options);
-    if (err != 0 || static_cast<int>(options.retval) != verdict)
-      throw std::runtime_error(fmt::format("test run: {}, verdict {}", err, options.retval));
-    return options.duration;
-  }
 
   const Cast& cast_ = cast_of(Family::kIpv4);
   Bed bed_;
@@ -193,12 +177,6 @@ class Bench {
   lb_fresh_bpf* fresh_;
   Fd xdp_;
 };
-
-// Sorts; q of 4 quarters.
-double quartile(std::vector<double>& values, std::size_t q) {
-  std::ranges::sort(values);
-  return values[(values.size() - 1) * q / 4];
-}
 
 void measure(Bench& bench, const Side& side, const std::vector<std::uint32_t>& sizes, int rounds) {
   std::uint32_t known = 0;
@@ -234,7 +212,7 @@ int main(int argc, char** argv) {
   try {
     const std::uint32_t pod = 0x0af4010a;  // Cast::pod_a
     if (Address::v4(pod) != cast_of(Family::kIpv4).pod_a) throw std::runtime_error("pod_a");
-    take_cpu();
+    alone::take_cpu();
     {
       Bench bench(false);
       measure(bench, {"pod", WEIR_HOOK_FROM_POD, kLinkA, false, pod, 0, 1}, sizes, rounds);

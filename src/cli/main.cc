@@ -7,7 +7,7 @@
 
 int main(int argc, char** argv) {
   using namespace weir::cli;
-  Program program(std::filesystem::path(argv[0]).filename() == "kubectl-weir");
+  Program program(std::filesystem::path(*argv).filename() == "kubectl-weir");
   if (!program.is_plugin()) {
     add_up(program);
     add_down(program);

@@ -124,10 +124,7 @@ void Bed::open_programs() {
     programs_.at(i) = pinned_program(kPrograms.at(i));
     if (!programs_.at(i)) throw std::runtime_error("open a program");
   }
-  const std::uint32_t zero = 0;
-  const int target = program(WEIR_HOOK_FROM_NET);
-  if (bpf_map_update_elem(inject_target_.get(), &zero, &target, BPF_ANY) != 0)
-    throw std::runtime_error("put from_net behind tunnelled");
+  injected_ = -1;  // other programs can have the same numbers
 }
 
 Bed::Bed(const BedOptions& options) {
@@ -177,13 +174,21 @@ Bed::~Bed() {
 
 void Bed::apply() { need(plane_->apply(entries_), "apply"); }
 
+int Bed::behind_tunnel(const Address& node, std::uint32_t vni, int program) const {
+  const std::uint32_t zero = 0;
+  const weir_addr source = to_abi(node);
+  bpf_map_update_elem(inject_source_.get(), &zero, &source, BPF_ANY);
+  bpf_map_update_elem(inject_vni_.get(), &zero, &vni, BPF_ANY);
+  // The kernel writes the jump into the program: much dearer than a run.
+  if (std::exchange(injected_, program) != program &&
+      bpf_map_update_elem(inject_target_.get(), &zero, &program, BPF_ANY) != 0)
+    throw std::runtime_error("put a program behind tunnelled");
+  return inject_.get();
+}
+
 int Bed::enter(const Arrival& arrival) const {
   if (!arrival.outer_source) return program(arrival.hook);
-  const std::uint32_t zero = 0;
-  const weir_addr source = to_abi(*arrival.outer_source);
-  bpf_map_update_elem(inject_source_.get(), &zero, &source, BPF_ANY);
-  bpf_map_update_elem(inject_vni_.get(), &zero, &arrival.vni, BPF_ANY);
-  return inject_.get();
+  return behind_tunnel(*arrival.outer_source, arrival.vni, program(arrival.hook));
 }
 
 Outcome Bed::run(const Arrival& arrival, const Bytes& frame) {

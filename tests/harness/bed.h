@@ -121,6 +121,8 @@ class Bed {
   // As it comes in by the uplink.
   XdpOutcome run_xdp(int program, const Bytes& frame) const;
   int program(weir_hook hook) const { return programs_.at(hook).get(); }
+  // Runs `program` on what came out of the tunnel, sent by `node`; borrowed fd.
+  int behind_tunnel(const Address& node, std::uint32_t vni, int program) const;
   int pinned_map(const std::string& name) const;     // borrowed fd
   Fd pinned_program(const std::string& name) const;  // or stage table
 
@@ -150,6 +152,7 @@ class Bed {
   Entries entries_;
   std::array<Fd, 4> programs_;  // of packets, by hook
   Fd inject_, inject_source_, inject_vni_, inject_target_;
+  mutable int injected_ = -1;  // program behind inject_
   mutable std::map<std::string, Fd> maps_;
   std::unique_ptr<RingReader> ring_;
   std::vector<weir_event> events_;
