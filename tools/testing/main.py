@@ -1,8 +1,8 @@
 """./test [KIND [PATTERN]]: runs the tests of all kinds, or of one; PATTERN is a regular expression
-that the test's name must contain. KIND: lint, unit, compile, packet, net, sanitized (some of net by a build
-with ASan and UBSan), cluster, fuzz; and three that
-only run when they are named, for they take ten minutes and more: tidy (clang-tidy), soak (a busy
-day of a node) and conformance (upstream's tests of a cluster).
+that the test's name must contain. KIND: lint, unit, compile, packet, net, sanitized (some of net by a
+build with ASan and UBSan), cluster, fuzz; and three that only run when they are named, for they take ten
+minutes and more: tidy (clang-tidy), soak (a busy day of a node) and conformance (upstream's tests of a
+cluster).
 
 The last line is `N passed, N failed, N skipped`; the exit status is 0 when none failed."""
 
@@ -31,9 +31,9 @@ MOSTLY_WAIT = ("net", "sanitized", "cluster")  # ./test alone runs the fuzzers b
 GOOGLE_TESTS = ("unit", "compile", "packet", "net", "fuzz")
 PROGRAMS = ("net", "cluster", "soak")
 LONG_SECONDS = 1200  # for one program
-# Those of net that lead through all of the agent, the plugin and the command line in little time.
-SANITIZED = ("cni_bad_input", "cni_life", "kernel_drops", "local_lifecycle", "matrix", "observe_monitor",
-             "path", "restart", "services", "services_host_port", "sysctls")
+# Those of net that lead through all of the agent and the plugin in little time.
+SANITIZED = ("api_source_random", "cni_bad_input", "cni_life", "local_lifecycle", "matrix",
+             "observe_monitor", "path", "restart", "services", "services_host_port", "sysctls")
 SHORT_CLUSTER = "pods_test|restart_test"  # what ./test alone runs of them, in less than six minutes
 # kind -> preset and targets that must be built for it
 BUILDS = {
@@ -154,8 +154,7 @@ def tests_of(kind, pattern, but):
         yield from scripts.run_lints(chosen(lints(kind), pattern), ROOT)
         return
     if kind in GOOGLE_TESTS:
-        jobs = 1 if kind == "net" else os.cpu_count()
-        yield from ctest.run(kind, pattern, ROOT / "build" / BUILDS[kind][0], jobs, but=but)
+        yield from ctest.run(kind, pattern, ROOT / "build" / BUILDS[kind][0], os.cpu_count(), but=but)
     LOGS.mkdir(parents=True, exist_ok=True)
     in_rooms = kind in ("net", "sanitized")
     seconds = scripts.SCRIPT_SECONDS if in_rooms else LONG_SECONDS

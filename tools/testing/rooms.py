@@ -57,13 +57,20 @@ class Room:
             self.process.wait()
         self.process.stdout.close()
         deadline = time.monotonic() + scripts.PATIENCE_SECONDS
-        while True:
-            try:
-                return self.cgroup.rmdir()
-            except OSError:  # a process in it ends just now
-                if time.monotonic() > deadline:
-                    raise
+        while not remove_cgroups(self.cgroup):
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{self.cgroup} has processes that do not end")
             time.sleep(0.02)
+
+
+def remove_cgroups(top):
+    """Also what tests have left below it, which is told with them. Whether it is gone."""
+    try:
+        for folder, _, _ in os.walk(top, topdown=False):
+            os.rmdir(folder)
+    except OSError:  # a process in it ends just now
+        return False
+    return True
 
 
 def cgroup2():
