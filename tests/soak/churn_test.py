@@ -43,7 +43,7 @@ def leaver(client, server, families):
                 made.connect(streams[family].getsockname()[:2])
                 kept.append((made, streams[family].accept()[0]))
             number += 1
-            if len(kept) > 200:  # as a process that dies: by a reset
+            while len(kept) > 200:  # as a process that dies: by a reset
                 for one in kept.pop(0):
                     one.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
                     one.close()
