@@ -32,8 +32,8 @@ GOOGLE_TESTS = ("unit", "compile", "packet", "net", "fuzz")
 PROGRAMS = ("net", "cluster", "soak")
 LONG_SECONDS = 1200  # for one program
 # Those of net that lead through all of the agent and the plugin in little time.
-SANITIZED = ("api_source_random", "cni_bad_input", "cni_life", "local_lifecycle", "matrix",
-             "observe_monitor", "path", "restart", "services_host_port", "services_socket", "sysctls")
+SANITIZED = ("api_source_random", "cni_bad_input", "cni_life", "matrix", "observe_monitor", "path",
+             "restart", "services_host_port", "services_socket", "sysctls")
 SHORT_CLUSTER = "pods_test|restart_test"  # what ./test alone runs of them, in less than six minutes
 # kind -> preset and targets that must be built for it
 BUILDS = {
