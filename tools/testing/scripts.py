@@ -78,8 +78,8 @@ def environment(root, folder, preset):
     """What a script may rely on; docs/testing.md tells it."""
     build = root / "build" / preset
     bin_folder = build / "bin"
-    # Also of programs whose output nobody reads. Leaks are for unit tests to find: the search for them hangs
-    # in what `weir exec` has put into a pod's PID namespace.
+    # Also of programs whose output nobody reads. Leaks are for unit tests to find: the search for them
+    # hangs in what `weir exec` has put into a pod's PID namespace.
     sanitizer = f"log_path={folder}/{SANITIZER_LOG}:print_stacktrace=1:detect_leaks=0"
     return dict(os.environ, WEIR_ROOT=str(root), WEIR_BUILD=str(build), WEIR_BIN=str(bin_folder),
                 WEIR_TMP=folder,
