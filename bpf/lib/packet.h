@@ -13,6 +13,7 @@ enum packet_flag {
   PACKET_FRAGMENT = 4,   /* any fragment */
   PACKET_STALE = 8,      /* an entry exists, its paths are of an older epoch */
   PACKET_REOPEN = 16,    /* a closed entry exists, this packet opens a new connection */
+  PACKET_JUMBO = 32,     /* IPv6: bears the option by which the kernel tells of over 64 KiB */
 };
 
 static __always_inline bool is_icmp(__u8 proto) {

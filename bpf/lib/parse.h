@@ -18,6 +18,8 @@ struct {
 #define IP_OFFSET 0x1fff
 #define IPV6_FRAG_OFFSET 0xfff8
 #define IPV6_FRAG_MORE 1
+#define IPV6_JUMBO 0xc204 /* type and length of the hop-by-hop option */
+#define IPV6_JUMBO_BYTES 8
 #define IPV6_EXTENSIONS 6 /* most headers between IPv6 and the transport */
 
 struct ipv6_extension {
@@ -162,6 +164,8 @@ static __always_inline enum weir_drop parse_extensions(struct __sk_buff* skb, st
     struct ipv6_extension header;
     if (pkt->l4_offset > 400 || bpf_skb_load_bytes(skb, pkt->l4_offset, &header, sizeof(header)))
       return WEIR_DROP_MALFORMED;
+    if (proto == IPPROTO_HOPOPTS && !header.length && header.fragment == bpf_htons(IPV6_JUMBO))
+      pkt->flags |= PACKET_JUMBO;
     pkt->proto = header.next;
     pkt->l4_offset += ipv6_extension_bytes(proto, &header);
     /* Neither offset nor more: the datagram is in one piece. */
@@ -222,8 +226,10 @@ static __always_inline enum weir_drop parse(struct __sk_buff* skb, struct packet
   if (protocol == bpf_htons(ETH_P_IPV6)) bad = parse_ipv6(skb, pkt);
   /* Where no transport is read, the headers before it must be there all the same. */
   if (!bad && pkt->l4_offset > skb->len) bad = WEIR_DROP_MALFORMED;
-  /* A GSO packet leaves in pieces of gso_size behind its headers. */
-  if (!bad && skb->gso_size)
+  /* A GSO packet leaves in pieces of gso_size behind its headers, but for the jumbo one. */
+  if (!bad && skb->gso_size) {
     pkt->largest = pkt->l4_offset - ETH_HLEN + pkt->l4_length + skb->gso_size;
+    if (pkt->flags & PACKET_JUMBO) pkt->largest -= IPV6_JUMBO_BYTES;
+  }
   return bad;
 }

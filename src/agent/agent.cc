@@ -199,6 +199,7 @@ Result<void> Agent::open_sandboxes() {
 PodLinkOptions Agent::link_options() const {
   PodLinkOptions options;
   options.mtu = uplinks_.pod_mtu;
+  options.gso_max_size = big_tcp_.size;
   for (const Family family : {Family::kIpv4, Family::kIpv6}) {
     const Address address = uplinks_.node_address(family);
     if (!address.is_zero()) options.node_addresses.push_back(address);
@@ -278,6 +279,7 @@ void Agent::collect_dead_soon() {
   dead_timer_.expires_after(kDeadEvery);
   dead_timer_.async_wait([this](const auto& error) {
     if (error) return;
+    refresh_big_tcp();
     sandboxes_->sweep();
     restore_programs();
     collect_dead_soon();

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "agent/api_servers.h"
+#include "agent/big_tcp.h"
 #include "agent/event_writer.h"
 #include "agent/gone_pods.h"
 #include "agent/node_writer.h"
@@ -115,6 +116,7 @@ class Agent final : public Sink, public EndpointSink, public api::Backend {
   Result<void> meet_services();
   std::vector<api::OtherProgram> other_programs();
   PodLinkOptions link_options() const;
+  void refresh_big_tcp();
   void forget_stale_pins();
   void attach_sockets();
   void end_connections_to_gone();
@@ -170,6 +172,7 @@ class Agent final : public Sink, public EndpointSink, public api::Backend {
   std::unique_ptr<Netlink> netlink_;
   std::unique_ptr<NetworkMonitor> monitor_;
   Uplinks uplinks_;
+  BigTcp big_tcp_;
   XdpLinks xdp_links_;
   NodeConfig config_;
   std::vector<std::string> conflicts_;

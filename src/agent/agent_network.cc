@@ -59,8 +59,27 @@ Result<void> Agent::refresh_uplinks() {
   if (uplinks_.tunnel != 0) WEIR_TRY(plane_->attach_device(kTunnelName, uplinks_.tunnel));
   xdp_links_.refresh(*plane_, *netlink_, uplinks_.devices, options_.settings.has_xdp());
   if (options_.settings.services != 0) WEIR_TRY(meet_services());
-  if (sandboxes_ != nullptr) sandboxes_->set_link_options(link_options());
+  refresh_big_tcp();
   return {};
+}
+
+// The kernel tells nobody of a link's new limit, so this is asked every few seconds.
+void Agent::refresh_big_tcp() {
+  BigTcp now{.limit = "--big-tcp is off"};
+  if (options_.settings.big_tcp != 0) {
+    const auto links = list_links(*netlink_);
+    if (!links) return spdlog::error("{}", links.error().text());
+    std::vector<std::uint32_t> ways;
+    for (const Uplink& device : uplinks_.devices) ways.push_back(device.ifindex);
+    if (uplinks_.tunnel != 0) ways.push_back(uplinks_.tunnel);
+    now = choose_big_tcp(*links, ways);
+  }
+  if (now.size != big_tcp_.size) {
+    spdlog::info("pods' links take packets of {} bytes{}{}", now.size,
+                 now.limit.empty() ? "" : ": ", now.limit);
+  }
+  big_tcp_ = std::move(now);
+  if (sandboxes_ != nullptr) sandboxes_->set_link_options(link_options());
 }
 
 // The host is a client of Services, too: by its links, and by loopback at its own addresses.

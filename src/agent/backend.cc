@@ -150,6 +150,8 @@ api::Status Agent::status() {
       uplinks_.tunnel != 0 ? fmt::format("vxlan {}", options_.settings.tunnel_port) : "none";
   out.adopted = plane_->adopted();
   out.pod_mtu = uplinks_.pod_mtu;
+  out.gso_max_size = big_tcp_.size;
+  out.gso_limit = big_tcp_.limit;
   for (const Uplink& up : uplinks_.devices)
     out.devices.push_back({up.name, up.ifindex, up.mtu, "uplink", xdp_links_.state(up.name)});
   if (uplinks_.tunnel != 0) {

@@ -72,6 +72,8 @@ struct Status {
   std::string tunnel;    // "vxlan 8472", "none"
   bool adopted = false;  // the programs were there already; else they were loaded at the start
   std::uint32_t pod_mtu = 0;
+  std::uint32_t gso_max_size = 0;  // of pods' links: bytes at once
+  std::string gso_limit;           // why no BIG TCP, or less of it; empty: nothing forbids it
   std::vector<Device> devices;
   std::vector<OtherProgram> other_programs;
   std::vector<Pool> pools;

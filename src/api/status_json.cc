@@ -81,6 +81,8 @@ void fields(auto& self, const auto& visit)
   visit("tunnel", self.tunnel);
   visit("adopted", self.adopted);
   visit("pod_mtu", self.pod_mtu);
+  visit("gso_max_size", self.gso_max_size);
+  visit("gso_limit", self.gso_limit);
   visit("devices", self.devices);
   visit("other_programs", self.other_programs);
   visit("pools", self.pools);

@@ -15,6 +15,8 @@ Status status() {
   made.uptime_seconds = 61;
   made.attach = "tcx";
   made.adopted = true;
+  made.gso_max_size = 65536;
+  made.gso_limit = "eth0 takes packets of 65536 bytes";
   made.devices = {{"eth0", 2, 1500, "uplink", "native"}};
   made.other_programs = {{"eth0", "ingress", "clsact", "shaper", "after"}};
   made.pools = {{"10.244.0.0/24", 253, 3, 1}};
@@ -31,6 +33,8 @@ TEST(StatusJson, IsReadBackAsItWasWritten) {
   ASSERT_TRUE(read) << read.error().text();
   EXPECT_EQ(to_json(*read), json);
   EXPECT_EQ(read->hooks.at(0).drops.at(0).reason, "SPOOFED");
+  EXPECT_EQ(read->gso_max_size, 65536U);
+  EXPECT_EQ(read->gso_limit, "eth0 takes packets of 65536 bytes");
   EXPECT_EQ(read->other_programs.at(0).order, "after");
   EXPECT_EQ(read->hooks.at(1).drops.at(0).pods.at(0).packets, 2U);
   EXPECT_EQ(read->pools.at(0).resting, 1U);

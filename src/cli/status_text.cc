@@ -34,6 +34,12 @@ std::string devices_text(const api::Status& status) {
   return parts.empty() ? "none" : fmt::format("{}", fmt::join(parts, ", "));
 }
 
+std::string big_tcp_text(const api::Status& status) {
+  if (status.gso_max_size <= 65536) return fmt::format("no: {}", status.gso_limit);
+  return fmt::format("packets of up to {} bytes{}{}", status.gso_max_size,
+                     status.gso_limit.empty() ? "" : ": ", status.gso_limit);
+}
+
 std::string summary(const api::Status& status) {
   if (!status.waiting_for.empty()) {
     const Rows rows = {{"agent", fmt::format("{} up {}, kernel {}", status.version,
@@ -49,6 +55,7 @@ std::string summary(const api::Status& status) {
        fmt::format("build {}, attached by {}, {}", status.build_id, status.attach, programs)},
       {"devices", devices_text(status)},
       {"tunnel", fmt::format("{}, pods' MTU {}", status.tunnel, status.pod_mtu)},
+      {"BIG TCP", big_tcp_text(status)},
       {"pods", fmt::format("{}", count_text(status.endpoints))},
       {"connections", count_text(status.connections)},
       {"events lost", count_text(status.events_lost)},

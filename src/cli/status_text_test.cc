@@ -18,6 +18,8 @@ TEST(StatusText, TellsWhatANewcomerAsks) {
   status.tunnel = "vxlan 8472";
   status.uptime_seconds = 61;
   status.pod_mtu = 1450;
+  status.gso_max_size = 65536;
+  status.gso_limit = "eth1 takes packets of 65536 bytes";
   status.adopted = true;
   status.devices = {{"eth0", 2, 1500, "uplink", ""}, {"eth1", 3, 1500, "uplink", "native"}};
   status.other_programs = {{"eth0", "ingress", "tcx", "sniffer", "before"}};
@@ -38,6 +40,7 @@ TEST(StatusText, TellsWhatANewcomerAsks) {
            "build abc, attached by tcx, adopted, traffic went on\n",
            "eth0 (uplink, MTU 1500), eth1 (uplink, MTU 1500, XDP: native)\n",
            "vxlan 8472, pods' MTU 1450\n",
+           "no: eth1 takes packets of 65536 bytes\n",
            "eth0     ingress    tcx  sniffer  before Weir's\n",
            "10.244.0.0/24  253   3     1        1 %\n",
            "fd00::/64      2^63  3     0        < 1 %\n",
@@ -50,6 +53,16 @@ TEST(StatusText, TellsWhatANewcomerAsks) {
        }) {
     EXPECT_THAT(text, HasSubstr(wanted));
   }
+}
+
+TEST(StatusText, TellsHowLargePacketsAre) {
+  api::Status status;
+  status.gso_max_size = 196608;
+  EXPECT_THAT(status_text(status), HasSubstr("packets of up to 196608 bytes\n"));
+  status.gso_max_size = 131072;
+  status.gso_limit = "eth1 takes packets of 131072 bytes";
+  EXPECT_THAT(status_text(status),
+              HasSubstr("packets of up to 131072 bytes: eth1 takes packets of 131072 bytes\n"));
 }
 
 TEST(StatusText, AnEmptyStatusHasNoEmptyTables) {

@@ -37,7 +37,8 @@ Batch node_side(const Netns& pod, const Endpoint& endpoint, const PodLinkOptions
   Batch batch;
   const std::uint32_t index = endpoint.host_ifindex;
   request::add_veth(batch, {endpoint.host_ifname, index, kGatewayLinkAddress},
-                    {endpoint.ifname, 0, endpoint.mac}, pod.fd(), options.mtu);
+                    {endpoint.ifname, 0, endpoint.mac}, pod.fd(), options.mtu,
+                    options.gso_max_size);
   request::no_link_local(batch, index);
   request::forward_v4(batch, index);
   request::set_up(batch, index);
@@ -216,6 +217,26 @@ Result<void> check_pod_link(Netlink& node, const Netns& pod, const Endpoint& end
     return fault.error().within(fmt::format("{} in the pod", endpoint.ifname));
   }
   return {};
+}
+
+// A connection keeps the size that it began with until its route is looked up anew, and its larger
+// packets would be cut up in the pod meanwhile, slowly: so the pod's routes change, to and fro.
+Result<void> resize_pod_link(Netlink& node, const Netns& pod, const Endpoint& endpoint,
+                             std::uint32_t gso_max_size) {
+  WEIR_ASSIGN(auto netlink, Netlink::open_in(pod));
+  WEIR_ASSIGN(const auto link, find_link(netlink, endpoint.ifname));
+  Batch inside;
+  request::set_gso_size(inside, link.index, gso_max_size);
+  for (const auto& address : endpoint.addresses) {
+    const request::Route passing{.destination = only(gateway(address.family())),
+                                 .index = link.index};
+    request::add_route(inside, passing);
+    request::delete_route(inside, passing);
+  }
+  WEIR_TRY(netlink.run(inside));
+  Batch outside;
+  request::set_gso_size(outside, endpoint.host_ifindex, gso_max_size);
+  return node.run(outside);
 }
 
 Result<bool> mend_rates(Netlink& node, const Netns& pod, const Endpoint& endpoint,

@@ -13,6 +13,7 @@ namespace weir {
 
 struct PodLinkOptions {
   std::uint32_t mtu = 1500;
+  std::uint32_t gso_max_size = kLegacyGsoSize;
   std::vector<Address> node_addresses;  // at most one per family: what the host speaks to pods from
 };
 
@@ -28,6 +29,10 @@ Result<void> create_pod_link(Netlink& node, const Netns& pod, const Endpoint& en
 // Everything create_pod_link made is still there; else an Error names what is not.
 Result<void> check_pod_link(Netlink& node, const Netns& pod, const Endpoint& endpoint,
                             std::uint32_t mtu);
+
+// Both ends take packets of that size, and the pod's connections heed it from their next packet on.
+Result<void> resize_pod_link(Netlink& node, const Netns& pod, const Endpoint& endpoint,
+                             std::uint32_t gso_max_size);
 
 // Sets limits of the pod's rates that are gone or others; true: there was one.
 Result<bool> mend_rates(Netlink& node, const Netns& pod, const Endpoint& endpoint,

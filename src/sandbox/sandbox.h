@@ -57,14 +57,16 @@ class Sandboxes {
   // One request document. The answer comes at once or later, on this thread, once.
   void handle(std::string_view document, const Answer& answer);
 
-  // Frees attachments whose namespace or link is gone, and links without a record; sets limits of
-  // rates again that somebody took away; applies spooled DELs. To be called every few seconds.
+  // Frees attachments whose namespace or link is gone, and links without a record; sets sizes and
+  // limits of rates again that somebody changed; applies spooled DELs. To be called every few
+  // seconds.
   void sweep();
   // The kernel says that a link of the node is gone. It says so before whoever removed it returns,
   // which is some 16 ms later: DEL need not wait for that.
   void link_gone(std::uint32_t ifindex);
 
-  void set_link_options(PodLinkOptions options) { config_.link = std::move(options); }
+  // Of pods to come; gso_max_size also of those that there are.
+  void set_link_options(PodLinkOptions options);
   std::vector<Endpoint> endpoints() const;
   std::vector<PoolUse> pools() const;
   bool idle() const { return busy_.empty(); }
@@ -108,6 +110,7 @@ class Sandboxes {
   void restore_live(const std::vector<Link>& links);
   void sweep_links(const std::vector<Link>& links);
   void sweep_rates();
+  void resize_links(const std::vector<Link>& links);
   void apply_spool();
   void apply_spooled(const std::string& path);
   std::string death_of(const Record& record, const std::vector<Link>& links) const;

@@ -36,6 +36,7 @@ Result<void> Sandboxes::restore() {
   WEIR_TRY(restore_pools());
   WEIR_ASSIGN(const auto links, list_links(netlink_));
   restore_live(links);
+  resize_links(links);
   sweep_links(links);
   apply_spool();
   return {};
@@ -140,6 +141,29 @@ void Sandboxes::sweep_rates() {
   }
 }
 
+// The node's end is set last, so it tells of both.
+void Sandboxes::resize_links(const std::vector<Link>& links) {
+  for (const auto& [id, record] : records_) {
+    const Endpoint& endpoint = record.endpoint;
+    const auto link = std::ranges::find(links, endpoint.host_ifindex, &Link::index);
+    if (busy_.contains(id) || link == links.end()) continue;
+    if (link->gso_max_size == config_.link.gso_max_size) continue;
+    const auto netns = Netns::open(endpoint.netns);
+    if (!netns) continue;
+    const auto resized = resize_pod_link(netlink_, *netns, endpoint, config_.link.gso_max_size);
+    if (!resized) note_(fmt::format("link of {}: {}", id.owner(), resized.error().text()));
+  }
+}
+
+void Sandboxes::set_link_options(PodLinkOptions options) {
+  const bool resized = options.gso_max_size != config_.link.gso_max_size;
+  config_.link = std::move(options);
+  if (!resized) return;
+  const auto links = list_links(netlink_);
+  if (!links) return note_(links.error().text());
+  resize_links(*links);
+}
+
 void Sandboxes::sweep() {
   const auto links = list_links(netlink_);
   if (!links) return note_(links.error().text());
@@ -150,6 +174,7 @@ void Sandboxes::sweep() {
     if (!why.empty()) dead.emplace_back(id, why);
   }
   for (const auto& [id, why] : dead) free_quietly(id, why);
+  resize_links(*links);
   sweep_links(*links);
   sweep_rates();
   apply_spool();

@@ -39,6 +39,10 @@ inline std::string text_of(const nlattr* attr) {
   return {text, strnlen(text, mnl_attr_get_payload_len(attr))};
 }
 
+// Of links, younger than the headers of Debian 12.
+inline constexpr std::uint16_t kIflaGsoIpv4MaxSize = 63;
+inline constexpr std::uint16_t kIflaGroIpv4MaxSize = 64;
+
 // Attributes of a netlink message by type; null: absent. Types from N up are left out.
 template <std::size_t N>
 using Attributes = std::array<const nlattr*, N>;

@@ -11,6 +11,8 @@
 #include <linux/veth.h>
 #include <net/if.h>
 
+#include "sys/attributes.h"
+
 namespace weir::request {
 namespace {
 
@@ -30,10 +32,19 @@ ifinfomsg* link_message(Batch& batch, std::uint16_t type, std::uint16_t flags, s
   return message;
 }
 
-void put_end(Batch& batch, const VethEnd& end, std::uint32_t mtu) {
+// That of IPv4 comes last: the kernel lowers it with the other.
+void put_gso_size(Batch& batch, std::uint32_t gso_max_size) {
+  batch.put_u32(IFLA_GSO_MAX_SIZE, gso_max_size);
+  batch.put_u32(IFLA_GRO_MAX_SIZE, gso_max_size);
+  batch.put_u32(kIflaGsoIpv4MaxSize, gso_max_size);
+  batch.put_u32(kIflaGroIpv4MaxSize, gso_max_size);
+}
+
+void put_end(Batch& batch, const VethEnd& end, std::uint32_t mtu, std::uint32_t gso_max_size) {
   batch.put_string(IFLA_IFNAME, end.name);
   batch.put(IFLA_ADDRESS, bytes_of(end.address));
   batch.put_u32(IFLA_MTU, mtu);
+  if (gso_max_size != kLegacyGsoSize) put_gso_size(batch, gso_max_size);
 }
 
 void put_route(Batch& batch, const Route& route) {
@@ -65,10 +76,10 @@ void add_route_message(Batch& batch, std::uint16_t type, std::uint16_t flags, co
 }  // namespace
 
 void add_veth(Batch& batch, const VethEnd& end, const VethEnd& peer, int peer_netns,
-              std::uint32_t mtu) {
+              std::uint32_t mtu, std::uint32_t gso_max_size) {
   link_message(batch, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, end.index,
                fmt::format("create link {} - {}", end.name, peer.name));
-  put_end(batch, end, mtu);
+  put_end(batch, end, mtu, gso_max_size);
   const auto info = batch.begin(IFLA_LINKINFO);
   batch.put_string(IFLA_INFO_KIND, "veth");
   const auto data = batch.begin(IFLA_INFO_DATA);
@@ -76,11 +87,17 @@ void add_veth(Batch& batch, const VethEnd& end, const VethEnd& peer, int peer_ne
   header.ifi_index = static_cast<int>(peer.index);
   const auto nested =
       batch.begin_with(VETH_INFO_PEER, {reinterpret_cast<const char*>(&header), sizeof header});
-  put_end(batch, peer, mtu);
+  put_end(batch, peer, mtu, gso_max_size);
   batch.put_u32(IFLA_NET_NS_FD, static_cast<std::uint32_t>(peer_netns));
   batch.end(nested);
   batch.end(data);
   batch.end(info);
+}
+
+void set_gso_size(Batch& batch, std::uint32_t index, std::uint32_t gso_max_size) {
+  link_message(batch, RTM_NEWLINK, 0, index,
+               fmt::format("link {}: gso_max_size {}", index, gso_max_size));
+  put_gso_size(batch, gso_max_size);
 }
 
 void set_up(Batch& batch, std::uint32_t index) {

@@ -19,6 +19,10 @@ using LinkAddress = std::array<std::uint8_t, 6>;
 inline constexpr std::uint8_t kNodeRouteProtocol = 87;  // to other nodes' pods
 inline constexpr std::uint8_t kPodRouteProtocol = 88;   // to this node's pods
 
+// Bytes of the largest packet that a link takes at once, to be cut up behind it: of links that
+// nobody has told otherwise. More is BIG TCP.
+inline constexpr std::uint32_t kLegacyGsoSize = 65536;
+
 struct VethEnd {
   std::string name;
   std::uint32_t index = 0;  // 0: the kernel chooses; a peer may have one only if the other end has
@@ -30,7 +34,9 @@ namespace request {
 
 // Both ends are made down; `peer` appears in the namespace of `peer_netns` at once.
 void add_veth(Batch& batch, const VethEnd& end, const VethEnd& peer, int peer_netns,
-              std::uint32_t mtu);
+              std::uint32_t mtu, std::uint32_t gso_max_size = kLegacyGsoSize);
+// Of both families, sending and receiving.
+void set_gso_size(Batch& batch, std::uint32_t index, std::uint32_t gso_max_size);
 void set_up(Batch& batch, std::uint32_t index);
 // A link by its index; unknown is success.
 void delete_link(Batch& batch, std::uint32_t index);
@@ -68,8 +74,11 @@ struct Link {
   std::string kind;  // "veth", "vxlan", empty for hardware
   LinkAddress address{};
   std::uint32_t mtu = 0;
+  std::uint32_t gso_max_size = kLegacyGsoSize;  // what both families may send at once
+  std::uint32_t tso_max_size = 0;               // what its driver could take; 0: unknown
   bool up = false;
-  std::uint32_t peer_index = 0;                  // veth: index of the peer in its namespace
+  std::uint32_t master = 0;      // index of the bridge or bond that it is a port of
+  std::uint32_t peer_index = 0;  // veth: of the peer; else of the link below, if any
   std::optional<int> peer_netns = std::nullopt;  // its number here; none: the same namespace
   bool xdp = false;                              // a program is in its driver
 

@@ -10,6 +10,7 @@
 #include <linux/rtnetlink.h>
 #include <net/if.h>
 
+#include <algorithm>
 #include <array>
 #include <cstring>
 
@@ -74,18 +75,29 @@ Result<Link> one_link(Netlink& netlink, Batch& batch) {
   return link;
 }
 
+// Kernels before 6.3 do not know the limit of IPv4, which has the legacy one then.
+std::uint32_t gso_size_of(const nlattr* any, const nlattr* ipv4) {
+  const auto size = number_of<std::uint32_t>(any);
+  const auto ipv4_size = number_of<std::uint32_t>(ipv4);
+  return std::min(size == 0 ? kLegacyGsoSize : size, ipv4_size == 0 ? kLegacyGsoSize : ipv4_size);
+}
+
 }  // namespace
 
 std::optional<Link> answer::link_of(const nlmsghdr* message) {
   const auto* header = header_of<ifinfomsg>(message);
   if (header == nullptr) return {};
-  const auto found = attributes<IFLA_MAX + 1, ifinfomsg>(message);
+  constexpr std::size_t kTypes = std::max<std::size_t>(IFLA_MAX, kIflaGsoIpv4MaxSize) + 1;
+  const auto found = attributes<kTypes, ifinfomsg>(message);
   Link link;
   link.index = static_cast<std::uint32_t>(header->ifi_index);
   link.up = (header->ifi_flags & IFF_UP) != 0;
   link.name = text_of(found[IFLA_IFNAME]);
   link.address = link_address_of(found[IFLA_ADDRESS]);
   link.mtu = number_of<std::uint32_t>(found[IFLA_MTU]);
+  link.gso_max_size = gso_size_of(found[IFLA_GSO_MAX_SIZE], found[kIflaGsoIpv4MaxSize]);
+  link.tso_max_size = number_of<std::uint32_t>(found[IFLA_TSO_MAX_SIZE]);
+  link.master = number_of<std::uint32_t>(found[IFLA_MASTER]);
   link.peer_index = number_of<std::uint32_t>(found[IFLA_LINK]);
   if (found[IFLA_LINK_NETNSID]) {
     link.peer_netns = number_of<std::int32_t>(found[IFLA_LINK_NETNSID]);

@@ -60,6 +60,34 @@ TEST_F(Links, OneExchangeMakesThePairInBothNamespaces) {
   EXPECT_TRUE(neighbours[0].permanent);
 }
 
+TEST_F(Links, BothEndsTakeLargePacketsFromTheStartOrLater) {
+  constexpr std::uint32_t kLarge = 196'608;
+  auto host = *Netlink::open_in(*host_);
+  auto pod = *Netlink::open_in(*pod_);
+  const auto sizes = [&] {
+    return std::pair(find_link(host, "weirtest")->gso_max_size,
+                     find_link(pod, "eth0")->gso_max_size);
+  };
+  ASSERT_TRUE(make_pair(host, 77));
+  EXPECT_EQ(sizes(), std::pair(kLegacyGsoSize, kLegacyGsoSize));
+  EXPECT_GE(find_link(host, "weirtest")->tso_max_size, kLarge);
+  Batch raise;
+  request::set_gso_size(raise, 77, kLarge);
+  ASSERT_TRUE(host.run(raise));
+  EXPECT_EQ(sizes(), std::pair(kLarge, kLegacyGsoSize));
+  Batch again;
+  request::delete_link(again, 77);
+  request::add_veth(again, {"weirtest", 77, kHostMac}, {"eth0", 2, kPodMac}, pod_->fd(), 1400,
+                    kLarge);
+  const auto made = host.run(again);
+  ASSERT_TRUE(made) << made.error().text();
+  EXPECT_EQ(sizes(), std::pair(kLarge, kLarge));
+  Batch lower;
+  request::set_gso_size(lower, 77, kLegacyGsoSize);
+  ASSERT_TRUE(host.run(lower));
+  EXPECT_EQ(sizes(), std::pair(kLegacyGsoSize, kLarge));
+}
+
 TEST_F(Links, TheFailingMessageIsNamed) {
   auto host = *Netlink::open_in(*host_);
   Batch batch;

@@ -21,6 +21,8 @@ IP_MTU_DISCOVER, IP_MTU, IP_RECVTTL = 10, 14, 12
 IPV6_MTU_DISCOVER, IPV6_MTU, IPV6_RECVHOPLIMIT = 23, 24, 51
 DONT_FRAGMENT, MAY_FRAGMENT = 2, 0
 SO_RCVBUFFORCE, SO_SNDBUFFORCE = 33, 32
+RTM_NEWLINK, NLM_F_REQUEST_ACK = 16, 5
+GSO_AND_GRO = (41, 58, 63, 64)  # IFLA_GSO_MAX_SIZE, GRO; GSO_IPV4_MAX_SIZE, GRO
 LINK_MAC, TUNNEL_MAC = bytes.fromhex("eeeeeeeeeeee"), bytes.fromhex("eeeeeeeeee01")
 ICMP = {4: 1, 6: 58}
 ECHO = {4: 8, 6: 128}
@@ -77,6 +79,19 @@ def inside(path):
         libc.setns(before, CLONE_NEWNET)
         os.close(there)
         os.close(before)
+
+
+def set_gso_size(path, link, size):
+    """How large packets of both families a link takes at once; Debian's `ip` cannot set IPv4's.
+    path: of its network namespace."""
+    attributes = b"".join(struct.pack("=HHI", 8, kind, size) for kind in GSO_AND_GRO)
+    with inside(path), socket.socket(socket.AF_NETLINK, socket.SOCK_RAW) as netlink:
+        body = struct.pack("=BxHiII", 0, 0, socket.if_nametoindex(link), 0, 0) + attributes
+        netlink.send(struct.pack("=IHHII", 16 + len(body), RTM_NEWLINK, NLM_F_REQUEST_ACK, 1, 0) +
+                     body)
+        error = -struct.unpack_from("=i", netlink.recv(4096), 16)[0]
+    if error:
+        raise OSError(error, f"gso_max_size {size} of {link}: {os.strerror(error)}")
 
 
 class Cgroup:
