@@ -1,5 +1,6 @@
 """The ways between two pods that are compared: namespaces of their own, all alive at once."""
 
+import copy
 import random
 
 from parts import cni
@@ -12,12 +13,12 @@ FAMILIES = ("IPv4", "IPv6")
 
 class Path:
     """Two pods, a server in the second; `addresses`: of the server, IPv4 and IPv6, or one of them;
-    `entry`: words before the client's command."""
+    `entry`: words before the client's command; `options`: of its own, after all others."""
 
     def __init__(self, name, title):
         self.name, self.title = name, title
         self.client, self.addresses = None, {}
-        self.port, self.entry = PORT, []
+        self.port, self.entry, self.options = PORT, [], []
 
     def serve(self, system, tools, space, addresses, options, entry=()):
         self.addresses = {("IPv6" if ":" in one else "IPv4"): one for one in addresses}
@@ -26,7 +27,15 @@ class Path:
 
     def measure(self, tools, kind, family, seconds, options):
         return json_in(self.client, *self.entry, tools / "nb", kind, "--host",
-                       self.addresses[family], "--port", self.port, "--seconds", seconds, *options)
+                       self.addresses[family], "--port", self.port, "--seconds", seconds, *options,
+                       *self.options)
+
+
+def with_cc(path, cc):
+    """The same way, by a congestion control of its own."""
+    other = copy.copy(path)
+    other.name, other.options = f"{path.name}/{cc}", ["--cc", cc]
+    return other
 
 
 def listening(space):
@@ -105,4 +114,4 @@ def same_links(ways):
 
 
 __all__ = ["FAMILIES", "KINDS", "OTHER_CPU", "Path", "connect_pods", "gso_sizes", "measure",
-           "nb_options", "plugin_path", "raw_veth", "same_links", "weir_path"]
+           "nb_options", "plugin_path", "raw_veth", "same_links", "weir_path", "with_cc"]

@@ -34,18 +34,20 @@ def joined(system, name):
     return spaces
 
 
-def weir_way(name, number, system, tools, options, flags):
+def weir_way(name, number, system, tools, options, flags, prepare=lambda space: None):
+    """prepare: a node's namespace, before there is an agent."""
     names = [f"{name.replace('_', '-')}{node}" for node in (0, 1)]
     documents = [weir.node_object(names[node], [NODES[4][node], NODES[6][node]],
                                   ranges(number, node)) for node in (0, 1)]
     plugins = []
     for node, space in enumerate(joined(system, name)):
+        prepare(space)
         one = weir.Node(system, tools, names[node], ranges(number, node),
                         ["--device", "eth0", *flags], site=weir.Site(space, documents))
         one.start()
         plugins.append(one.plugin)
-    return paths.connect_pods(system, tools, paths.Path(name, TITLES[name]), plugins[0], options,
-                              plugins[1])
+    return paths.connect_pods(system, tools, paths.Path(name, TITLES.get(name, name)), plugins[0],
+                              options, plugins[1])
 
 
 def reference_way(name, kind, number, system, tools, mtu, options, join):
