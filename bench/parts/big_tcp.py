@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 from parts import paths, report, two_nodes, weir
-from parts.system import Failed
+from parts.system import PREFIX, Failed
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tests/net"))
 import lib_net  # noqa: E402
@@ -12,14 +12,14 @@ import lib_net  # noqa: E402
 LEGACY, BIG = 65536, 196608
 CONTROLS = ("cubic", "bbr")
 NATIVE = ["--tunnel", "false"]
-TITLES = {"raw": "raw veth pair, 64k", "one": "Weir, one node, 64k",
-          "one_big": "Weir, one node, BIG TCP", "two": "Weir, two nodes, 64k",
-          "two_big": "Weir, two nodes, BIG TCP"}
-PAIRS = (("one_big", "one"), ("two_big", "two"))
+TITLES = {"raw": "raw veth pair, 64k", "raw_big": "raw veth pair, BIG TCP", "one": "Weir, one node, 64k",
+          "one_big": "Weir, one node, BIG TCP", "apart": "Weir, two nodes, 64k",
+          "apart_big": "Weir, two nodes, BIG TCP"}
+PAIRS = (("one_big", "one"), ("apart_big", "apart"))
 OVER_RAW = {"cubic": 1.4, "bbr": 2.5}
 
 
-def raise_uplink(space):
+def raise_link(space):
     lib_net.set_gso_size(f"/run/netns/{space}", "eth0", BIG)
 
 
@@ -33,6 +33,14 @@ def one_node(name, number, system, tools, options, prepare=lambda space: None):
     return paths.weir_path(name, TITLES[name], node, system, tools, options)
 
 
+def raw_big(system, tools, mtu, options):
+    """What BIG TCP is worth on this machine."""
+    way = paths.raw_veth(system, tools, mtu, options, "raw_big")
+    for end in "ab":
+        raise_link(f"{PREFIX}raw_big-{end}")
+    return way
+
+
 def check(way):
     wanted = BIG if way.name.endswith("_big") else LEGACY
     found = paths.gso_sizes(way)["gso_max_size"]
@@ -42,11 +50,11 @@ def check(way):
 
 def ways(system, tools, mtu, options):
     """Each by each congestion control."""
-    made = [paths.raw_veth(system, tools, mtu, options),
+    made = [paths.raw_veth(system, tools, mtu, options), raw_big(system, tools, mtu, options),
             one_node("one", 247, system, tools, options),
-            one_node("one_big", 248, system, tools, options, raise_uplink),
-            two_nodes.weir_way("two", 249, system, tools, options, NATIVE),
-            two_nodes.weir_way("two_big", 250, system, tools, options, NATIVE, raise_uplink)]
+            one_node("one_big", 248, system, tools, options, raise_link),
+            two_nodes.weir_way("apart", 249, system, tools, options, NATIVE),
+            two_nodes.weir_way("apart_big", 250, system, tools, options, NATIVE, raise_link)]
     for way in made:
         check(way)
     return [paths.with_cc(way, cc) for cc in CONTROLS for way in made]
@@ -67,5 +75,5 @@ def targets(summaries):
             rows.append(report.target(f"{name} stream by {cc}, one node: BIG TCP ÷ raw veth at 64k",
                                       facts["one_big"]["to_raw"], OVER_RAW[cc], False, noise))
             rows.append(report.target(f"{name} stream by {cc}, two nodes: BIG TCP ÷ 64k",
-                                      facts["two_big"]["to_two"], 1, False, noise))
+                                      facts["apart_big"]["to_apart"], 1, False, noise))
     return rows

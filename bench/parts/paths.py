@@ -46,10 +46,10 @@ def nb_options(cc, fifo):
     return ["--cpu", TRAFFIC_CPU, "--cc", cc, *(["--fifo"] if fifo else [])]
 
 
-def raw_veth(system, tools, mtu, options):
+def raw_veth(system, tools, mtu, options, name="raw"):
     """The limit: one veth pair, nothing in between."""
-    path = Path("raw", "raw veth pair")
-    path.client, server = system.add_space("raw-a"), system.add_space("raw-b")
+    path = Path(name, "raw veth pair")
+    path.client, server = (system.add_space(f"{name}-{end}") for end in "ab")
     call("ip", "-n", path.client, "link", "add", "eth0", "mtu", mtu, "type", "veth", "peer",
          "name", "eth0", "mtu", mtu, "netns", server)
     for space, number in ((path.client, 1), (server, 2)):
