@@ -51,6 +51,7 @@ enum weir_ct_flag {
   WEIR_CT_SERVICE = 4096, /* NAT, NAT_REPLY: the opener addressed a Service */
   WEIR_CT_ON_OPENER = 8192, /* has sent more after a RST; both: the RST was none */
   WEIR_CT_ON_RESPONDER = 16384,
+  WEIR_CT_OPENING = 32768, /* TCP, the books: the opener has sent nothing but SYNs */
 };
 
 #define WEIR_CT_IN_HOST 0xffffffffU /* in_ifindex: comes from this host's stack */

@@ -5,7 +5,7 @@
 /* Map weir_sweep, one element: idle limits in seconds of the pass that is running. */
 struct weir_sweep {
   __u32 tcp_s;         /* established */
-  __u32 tcp_opening_s; /* the responder has not spoken */
+  __u32 tcp_opening_s; /* half-open: an end has not spoken, or the opener by SYNs alone */
   __u32 closed_s;      /* both FINs or a RST were seen */
   __u32 unreplied_s;   /* not TCP, one-sided */
   __u32 one_answer_s;  /* not TCP, one packet each way: a question and its answer */

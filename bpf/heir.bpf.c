@@ -47,7 +47,8 @@ int ct_merge(struct weir_ct_books* books) {
   const struct weir_ct_key key = books->key;
   struct weir_ct* ct = ct_lookup(&key);
   if (!ct || ct->created_ns != books->created_ns) return 0;
-  __sync_fetch_and_or(&ct->flags, books->flags);
+  __sync_fetch_and_or(&ct->flags, books->flags & ~WEIR_CT_OPENING);
+  if (!(books->flags & WEIR_CT_OPENING)) __sync_fetch_and_and(&ct->flags, ~WEIR_CT_OPENING);
   for (int i = 0; i < 2; i++) {
     __sync_fetch_and_add(&ct->packets[i], books->packets[i]);
     __sync_fetch_and_add(&ct->bytes[i], books->bytes[i]);

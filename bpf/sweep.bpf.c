@@ -28,7 +28,8 @@ static __always_inline __u32 idle_limit(const struct weir_ct_key* key, const str
     return ct->flags & (WEIR_CT_NAT | WEIR_CT_NAT_REPLY) ? sweep->closed_translated_s
                                                          : sweep->closed_s;
   const bool replied = ct->flags & WEIR_CT_REPLIED;
-  if (key->proto == IPPROTO_TCP) return replied ? sweep->tcp_s : sweep->tcp_opening_s;
+  if (key->proto == IPPROTO_TCP)
+    return replied && !(ct->flags & WEIR_CT_OPENING) ? sweep->tcp_s : sweep->tcp_opening_s;
   if (!replied) return sweep->unreplied_s;
   /* A translated connection's answers are counted in its other half. */
   const __u64 answers = peer ? peer->packets[0] + peer->packets[1] : 0;

@@ -69,7 +69,7 @@ static __always_inline void event_new(struct __sk_buff* skb, const struct packet
 static __always_inline enum weir_drop ct_connect(struct __sk_buff* skb, struct packet* pkt) {
   pkt->asked = pkt->hook == WEIR_HOOK_FROM_NET ? 0 : sock_asked(skb, pkt);
   if (pkt->paths.translate) return nat_connect(pkt);
-  ct_init(pkt, &pkt->key, pkt->from_hi, &pkt->fresh);
+  ct_init_books(pkt, &pkt->fresh);
   pkt->fresh.service = pkt->asked;
   paths_store(pkt, &pkt->paths, &pkt->fresh);
   const long err = bpf_map_update_elem(&weir_ct, &pkt->key, &pkt->fresh, BPF_NOEXIST);

@@ -205,11 +205,18 @@ static __always_inline void ct_outlives_reset(struct weir_ct* ct, bool from_open
   __sync_fetch_and_and(&ct->flags, ~over);
 }
 
+/* A SYN that is no answer. */
+static __always_inline bool opens_tcp(const struct packet* pkt) {
+  return pkt->proto == IPPROTO_TCP && (pkt->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN;
+}
+
 /* What changes in a connection's life by this packet, beyond its counts. */
 SHARED int ct_transition(struct packet* pkt, struct weir_ct* ct) {
   if (!pkt || !ct) return 0;
   const bool from_opener = ct_from_opener(ct, pkt->from_hi);
   if (!from_opener && !(READ_ONCE(ct->flags) & WEIR_CT_REPLIED)) ct_replied(pkt, ct);
+  if (from_opener && (READ_ONCE(ct->flags) & WEIR_CT_OPENING) && !opens_tcp(pkt))
+    __sync_fetch_and_and(&ct->flags, ~WEIR_CT_OPENING);
   if (pkt->tcp_flags & (TCP_FIN | TCP_RST))
     ct_closing(pkt, ct, from_opener);
   else if (READ_ONCE(ct->flags) & WEIR_CT_CLOSED)
@@ -232,7 +239,7 @@ static __always_inline void ct_count(const struct packet* pkt, struct weir_ct* c
 /* May this packet change more of the connection than its counts? */
 static __always_inline bool ct_may_turn(const struct packet* pkt, __u32 flags) {
   return (pkt->tcp_flags & (TCP_FIN | TCP_RST)) ||
-         (flags & (WEIR_CT_REPLIED | WEIR_CT_CLOSED)) != WEIR_CT_REPLIED;
+         (flags & (WEIR_CT_REPLIED | WEIR_CT_CLOSED | WEIR_CT_OPENING)) != WEIR_CT_REPLIED;
 }
 
 /* Counts the packet and follows the connection's life. */

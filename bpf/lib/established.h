@@ -64,7 +64,7 @@ static __always_inline bool reopens(const struct packet* pkt, const struct weir_
   if (pkt->proto != IPPROTO_TCP)
     return (flags & WEIR_CT_NAT_REPLY) && ct_from_opener(ct, pkt->from_hi) &&
            (pkt->hook == WEIR_HOOK_FROM_POD || pkt->hook == WEIR_HOOK_FROM_NET);
-  return (pkt->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN && (flags & WEIR_CT_CLOSED);
+  return opens_tcp(pkt) && (flags & WEIR_CT_CLOSED);
 }
 
 /* REQUIRES: pkt is parsed, epoch and in are set. */

@@ -25,6 +25,12 @@ static __always_inline void ct_init(const struct packet* pkt, const struct weir_
   ct->flags = opener_hi ? WEIR_CT_OPENER_HI : 0;
 }
 
+/* The entry that keeps the books. */
+static __always_inline void ct_init_books(const struct packet* pkt, struct weir_ct* ct) {
+  ct_init(pkt, &pkt->key, pkt->from_hi, ct);
+  if (opens_tcp(pkt)) ct->flags |= WEIR_CT_OPENING;
+}
+
 /* bpf_map_update_elem's refusals as reasons. EEXIST is no drop: another CPU was first. */
 static __always_inline enum weir_drop ct_insert_drop(long err) {
   return err == -E2BIG || err == -ENOMEM ? WEIR_DROP_CT_FULL : WEIR_DROP_NONE;
@@ -121,7 +127,7 @@ SHARED int nat_connect(struct packet* pkt) {
   bpf_loop(NAT_TRIES, nat_try, &search, 0);
   if (search.err) return search.err == -EEXIST ? WEIR_DROP_NAT_EXHAUSTED : WEIR_DROP_CT_FULL;
 
-  ct_init(pkt, &pkt->key, pkt->from_hi, &pkt->fresh);
+  ct_init_books(pkt, &pkt->fresh);
   pkt->fresh.flags |= WEIR_CT_NAT | (pkt->service.id ? WEIR_CT_SERVICE : 0);
   pkt->fresh.service = pkt->service.id ? pkt->service.id : pkt->asked;
   pkt->fresh.peer = pkt->reply_key;

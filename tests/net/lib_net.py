@@ -246,6 +246,12 @@ def udp_packet(family, source, destination, payload=b"by hand", ports=(4000, 400
     return ip_packet(family, source, destination, 17, datagram)
 
 
+def syn_packet(family, source, destination, ports):
+    head = struct.pack("!HHIIHHHH", *ports, 1, 0, 5 << 12 | 2, 65535, 0, 0)
+    check = checksum(pseudo(family, source, destination, 6, len(head)) + head)
+    return ip_packet(family, source, destination, 6, head[:16] + struct.pack("!H", check) + head[18:])
+
+
 def frame(family, packet, destination=LINK_MAC, source=bytes.fromhex("020000000001")):
     return destination + source + struct.pack("!H", 0x800 if family == 4 else 0x86dd) + packet
 

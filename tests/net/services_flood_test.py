@@ -1,6 +1,7 @@
 #!/usr/bin/env -S python3 -B
-"""Floods of datagrams to a Service, each from another port, into a small connection table: what lives
-goes on, the rest is dropped with a reason and a name, and afterwards all is as before."""
+"""Floods of datagrams, and of connections that nobody goes on with, each from another port, into a small
+connection table: what lives goes on, the rest is dropped with a reason and a name, and afterwards all is
+as before."""
 
 import contextlib
 import socket
@@ -14,8 +15,10 @@ from lib_net import FAMILY, wait_for
 from lib_services import Servers, answers, both, name_of, service, tcp, vip
 from lib_traffic import spawn
 
-CLAIMS = 2 * (2 * 4 + 4) + 1
+CLAIMS = 2 * (2 * 4 + 4) + 3 * 3 + 1
 NODE_PORT, QUIET_PORT = 30080, 30081
+HALF_OPEN_PORT = 30082
+STRANGER = {4: "192.0.2.77", 6: "2001:db8::77"}  # beyond the gateway
 TABLE = 4096
 FLOOD, FIRST_PORT = 20_000, 20_000
 # A table that forgets what is unanswered after 30 s is full of these after 4, and not after 2 s.
@@ -138,6 +141,75 @@ def play(bench):
             wait_for(lambda n=node: adds_up(n), f"the sums of {node.node}")
 
 
+# --- half-open connections -----------------------------------------------------------------------
+
+def syn_flood(place, link, mac, source, target):
+    """FLOOD of each family; what answers goes unanswered. source, target: address, port by family."""
+    def work(_):
+        with place.inside(), socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as sock:
+            sock.bind((link, 0))
+            for port in range(FIRST_PORT, FIRST_PORT + FLOOD):
+                for family in FAMILY:
+                    packet = lib_net.syn_packet(family, source[family], target[family][0],
+                                                (port, target[family][1]))
+                    with contextlib.suppress(OSError):  # the queue is full: bounded as it is
+                        sock.send(lib_net.frame(family, packet, mac))
+    return spawn(work)
+
+
+def half_open():
+    """The server answers each SYN, from a queue or by a cookie; who asked is silent."""
+    bench = Bench(False)
+    lab, flooder = bench.lab, bench.flooder
+    listening = [lib_net.listener(bench.backend, family, bench.backend.address[family], 9998)
+                 for family in FAMILY]
+    service(lab, "slow", 3, [bench.backend], both(target=9998, nodePort=HALF_OPEN_PORT),
+            type="NodePort")
+    for family in FAMILY:
+        for address in (vip(family, 3), bench.backend.address[family]):
+            wait_for(lambda f=family, a=address: opened(flooder, f, a, 80 if a == vip(f, 3) else 9998),
+                     f"{address} to answer")
+            flooder.ip(f"-{family}", "route", "add", "blackhole", address)  # no reset gets out
+    mac = bytes.fromhex(lab.a.links()["eth0"]["address"].replace(":", ""))
+    for name, hook, kind, control in (
+            ("a pod to a Service", "from_pod", {"service": "lab/slow"}, lambda: syn_flood(
+                flooder, "eth0", lib_net.LINK_MAC, flooder.address,
+                {family: (vip(family, 3), 80) for family in FAMILY})),
+            ("a pod to a pod", "from_pod", {"pod": "lab/b1"}, lambda: syn_flood(
+                flooder, "eth0", lib_net.LINK_MAC, flooder.address,
+                {family: (bench.backend.address[family], 9998) for family in FAMILY})),
+            ("outside", "from_net", {"service": "lab/slow"}, lambda: syn_flood(
+                lab.net, "br0", mac, STRANGER,
+                {family: (lab.a.address[family], HALF_OPEN_PORT) for family in FAMILY}))):
+        text = f"half-open connections from {name}"
+        before = lab.a.drops(hook, "CT_FULL")
+        _, control = control()
+        with claim(f"{text}: live connections go on through 2 x {FLOOD} of them"):
+            assert while_it_goes_on(control, bench.echo) > 10
+        with claim(f"{text}: what found no room is counted, and named"):
+            wait_for(lambda h=hook, n=before: lab.a.drops(h, "CT_FULL") > n, "drops")
+            query = "&".join(f"{key}={value}" for key, value in kind.items())
+            dropped = [flow for flow in lab.a.flows(f"last=20000&reason=CT_FULL&{query}")
+                       if flow["hook"] == hook and flow["protocol"] == "TCP"]
+            assert dropped, "no event"
+            if hook == "from_pod":
+                equal({flow["source"]["pod"] for flow in dropped}, {"flooder"})
+        with claim(f"{text}: soon they are over, and new connections find room"):
+            begun = time.monotonic()
+            opens(bench)
+            print(f"      after {time.monotonic() - begun:.0f} s", flush=True)
+            bench.echo()
+    for sock in listening:
+        sock.close()
+    bench.end()
+
+
+def opened(place, family, address, port):
+    with contextlib.suppress(OSError), tcp(place, family, address, port, timeout=0.3):
+        return True
+    return False
+
+
 def without_events():
     """A table that forgets what is unanswered after 30 s would be full for longer."""
     bench = Bench(False, "--flow-events", "false")
@@ -159,6 +231,7 @@ def main():
         bench = Bench(hooks)
         play(bench)
         bench.end()
+    half_open()
     without_events()
     lib_lab.finish(CLAIMS)
 

@@ -68,6 +68,9 @@ TEST_P(PodToPod, AQueuedPodGetsItsPacketsByItsLinksEgress) {
 TEST_P(PodToPod, TheHigherAddressMayOpenTheConnection) {
   reply(SYN);
   request(SYN | ACK);
+  EXPECT_EQ(entry().flags,
+            static_cast<__u32>(WEIR_CT_OPENER_HI | WEIR_CT_REPLIED | WEIR_CT_OPENING));
+  reply(ACK);
   EXPECT_EQ(entry().flags, static_cast<__u32>(WEIR_CT_OPENER_HI | WEIR_CT_REPLIED));
 }
 

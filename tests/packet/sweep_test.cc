@@ -164,12 +164,55 @@ TEST_P(Sweep, LimitsGoByWhatWasSeen) {
   EXPECT_FALSE(survives(all_but(&weir_sweep::tcp_opening_s)));
   bed().from_pod(kLinkA, there / tcp(1, 2, SYN));
   bed().from_pod(kLinkB, back / tcp(2, 1, SYN | ACK));
+  EXPECT_TRUE(survives(all_but(&weir_sweep::tcp_s)));
+  EXPECT_FALSE(survives(all_but(&weir_sweep::tcp_opening_s)));
+  bed().from_pod(kLinkA, there / tcp(1, 2, SYN));
+  bed().from_pod(kLinkB, back / tcp(2, 1, SYN | ACK));
+  bed().from_pod(kLinkA, there / tcp(1, 2, ACK));
   EXPECT_TRUE(survives(all_but(&weir_sweep::tcp_opening_s)));
   EXPECT_FALSE(survives(all_but(&weir_sweep::tcp_s)));
   bed().from_pod(kLinkA, there / tcp(1, 2, SYN));
   bed().from_pod(kLinkA, there / tcp(1, 2, RST));
   EXPECT_TRUE(survives(all_but(&weir_sweep::tcp_s)));
   EXPECT_FALSE(survives(all_but(&weir_sweep::closed_s)));
+}
+
+TEST_P(Sweep, HalfOpenIsWhoseOpenerHasSentNothingButSyns) {
+  weir_sweep limits = kNever;
+  limits.tcp_opening_s = 0;
+  const auto survives = [&] {
+    for (int i = 0; i < 2; ++i) bed().sweep(limits);
+    return bed().connections() != 0;
+  };
+  const auto there = [&](std::uint8_t flags) {
+    bed().from_pod(kLinkA, eth() / ip(cast().pod_a, cast().outside) / tcp(62000, 80, flags));
+  };
+  const auto back = [&](std::uint8_t flags) {
+    bed().from_nic(eth() / ip(cast().outside, cast().node) / tcp(80, 62000, flags));
+  };
+  there(SYN);
+  for (int i = 0; i < 5; ++i) back(SYN | ACK);
+  there(SYN);
+  EXPECT_FALSE(survives()) << "a flood's";
+  there(SYN);
+  back(SYN | ACK);
+  there(ACK);
+  EXPECT_TRUE(survives());
+  back(ACK);
+  there(SYN);  // out of window: nobody takes it
+  EXPECT_TRUE(survives());
+  there(RST);
+  bed().sweep(kNow);
+  bed().sweep(kNow);
+  there(SYN);
+  back(SYN);
+  there(SYN | ACK);
+  EXPECT_TRUE(survives()) << "opened by both sides at once";
+  bed().sweep(kNow);
+  bed().sweep(kNow);
+  there(ACK);
+  back(ACK);
+  EXPECT_TRUE(survives()) << "met on its way";
 }
 
 // The other end of a translated connection may still be in TIME_WAIT.

@@ -53,7 +53,7 @@ TEST_P(Upgrade, TranslatedConnectionsLiveOn) {
     EXPECT_NE(bed().plane().notes()[0].find("map weir_ct"), std::string::npos);
     EXPECT_NE(bed().plane().notes()[0].find("2 rows"), std::string::npos);
     const weir_ct after = books(kPort).value();
-    EXPECT_EQ(after.flags, before.flags);
+    EXPECT_EQ(after.flags | WEIR_CT_OPENING, before.flags) << "its opener says more below";
     EXPECT_EQ(after.created_ns, before.created_ns);
     EXPECT_EQ(after.replied_ns, before.replied_ns);
     const std::uint64_t counted = packets(kPort);
