@@ -64,8 +64,8 @@ std::string program_name(int table, std::uint32_t slot) {
   return info.name;
 }
 
-// By names: another build may have other numbers. An heir stands there when an earlier taking over
-// was not finished.
+// By names: another build may have other numbers. An heir that stands there, of an agent that died,
+// stays: it knows what has begun in its own table, and hands on by its own stages.
 Result<void> replace_stage(const std::string& path, std::string_view stage, int heir) {
   const auto table = open_pin(path);
   if (!table) return {};
@@ -74,7 +74,7 @@ Result<void> replace_stage(const std::string& path, std::string_view stage, int 
   if (bpf_map_get_info_by_fd(table->get(), &info, &size) != 0) return errno_error(errno, path);
   for (std::uint32_t slot = 0; slot < info.max_entries; ++slot) {
     const std::string name = program_name(table->get(), slot);
-    if (!name.starts_with(stage) && !name.starts_with("heir_")) continue;
+    if (!name.starts_with(stage)) continue;
     if (bpf_map_update_elem(table->get(), &slot, &heir, BPF_ANY) != 0)
       return errno_error(errno, "take over from " + path);
   }

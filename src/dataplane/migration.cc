@@ -23,8 +23,26 @@ bool forgets_oldest(std::uint32_t type) {
   return type == BPF_MAP_TYPE_LRU_HASH || type == BPF_MAP_TYPE_LRU_PERCPU_HASH;
 }
 
-// Connections of before, until they are taken over.
-std::string left_pin(const PinPaths& paths) { return paths.maps() + "/old-weir_ct"; }
+// Connections of before, until they are taken over: programs that are attached use one of these.
+constexpr std::string_view kLeft = "old-weir_ct";
+
+std::vector<std::string> left_pins(const PinPaths& paths) {
+  std::vector<std::string> found;
+  std::error_code ignored;
+  for (const auto& entry : std::filesystem::directory_iterator(paths.maps(), ignored)) {
+    if (entry.path().filename().string().starts_with(kLeft)) found.push_back(entry.path());
+  }
+  return found;
+}
+
+std::string free_left_pin(const PinPaths& paths) {
+  std::string path = paths.maps() + "/" + std::string(kLeft);
+  while (access(path.c_str(), F_OK) == 0) path += "-before";
+  return path;
+}
+
+// The table in which connections may begin already, while another one is left.
+std::string begun_pin(const PinPaths& paths) { return paths.maps() + "/begun-weir_ct"; }
 
 // An earlier build must not be taken for complete once its tables are not the pinned ones.
 void make_incomplete(const PinPaths& paths) {
@@ -45,17 +63,18 @@ std::uint32_t map_id(int fd) {
 
 Migration Migration::begin(const PinPaths& paths) {
   Migration out;
-  auto left = open_pin(left_pin(paths));
-  if (!left) return out;
-  // An agent died between the two pins of one table.
   const auto now = open_pin(paths.maps() + "/" + std::string(kConnections));
-  if (now && map_id(now->get()) == map_id(left->get())) return out;
-  if (auto table = ShapedTable::open(std::move(*left)))
-    out.left_ = std::make_unique<ShapedTable>(std::move(*table));
+  for (const std::string& path : left_pins(paths)) {
+    auto left = open_pin(path);
+    // An agent died between the two pins of one table.
+    if (!left || (now && map_id(now->get()) == map_id(left->get()))) continue;
+    if (auto table = ShapedTable::open(std::move(*left)))
+      out.left_.push_back(std::make_unique<ShapedTable>(std::move(*table)));
+  }
   return out;
 }
 
-bool Migration::hands_over() const { return find(kConnections) != nullptr || left_ != nullptr; }
+bool Migration::hands_over() const { return find(kConnections) != nullptr || !left_.empty(); }
 
 void Migration::add(std::string name, ShapedTable pinned) {
   Replaced& one = replaced_.emplace_back();
@@ -77,15 +96,17 @@ Result<void> Migration::copy(const bpf_object* object, Remarks& remarks) {
     auto copied = copy_one(one, TableShape::of(object, map), remarks);
     if (!copied) return copied.error().within("map " + one.name);
   }
-  return left_ != nullptr ? copy_left(object) : Result<void>();
+  return copy_left(object);
 }
 
 Result<void> Migration::copy_left(const bpf_object* object) {
   const bpf_map* map = bpf_object__find_map_by_name(object, std::string(kConnections).c_str());
-  auto hand_over = HandOver::plan(*left_, bpf_map__fd(map), TableShape::of(object, map));
-  if (!hand_over) return {};
-  WEIR_TRY(hand_over->copy_missing());
-  hand_overs_.push_back(std::move(*hand_over));
+  for (const auto& left : left_) {
+    auto hand_over = HandOver::plan(*left, bpf_map__fd(map), TableShape::of(object, map));
+    if (!hand_over) continue;
+    WEIR_TRY(hand_over->copy_missing());
+    hand_overs_.push_back(std::move(*hand_over));
+  }
   return {};
 }
 
@@ -113,13 +134,18 @@ Result<void> Migration::copy_one(Replaced& one, const TableShape& wanted, Remark
   return {};
 }
 
+// An agent that died before it took over has left a table that nothing has begun in.
+Result<void> Migration::keep_left(const Replaced& connections, const PinPaths& paths) const {
+  const auto begun = open_pin(begun_pin(paths));
+  const bool used =
+      left_.empty() || (begun && map_id(begun->get()) == map_id(connections.old->fd()));
+  return used ? weir::pin(connections.old->fd(), free_left_pin(paths)) : Result<void>();
+}
+
 Result<void> Migration::pin(const PinPaths& paths) {
   if (!replaced_.empty()) make_incomplete(paths);
   const Replaced* connections = find(kConnections);
-  if (connections != nullptr && !hand_overs_.empty()) {
-    unlink(left_pin(paths).c_str());
-    WEIR_TRY(weir::pin(connections->old->fd(), left_pin(paths)));
-  }
+  if (connections != nullptr && !hand_overs_.empty()) WEIR_TRY(keep_left(*connections, paths));
   for (const Replaced& one : replaced_) {
     const std::string path = paths.maps() + "/" + one.name;
     const std::string beside = paths.maps() + "/new-" + one.name;
@@ -134,7 +160,8 @@ Result<void> Migration::take_over(const bpf_object* object, const PinPaths& path
                                   const std::string& build) {
   auto taken = hand_overs_.empty() ? Result<void>() : hand_over(object, paths, build);
   // An agent that lives goes on with what it has got.
-  unlink(left_pin(paths).c_str());
+  for (const std::string& path : left_pins(paths)) unlink(path.c_str());
+  unlink(begun_pin(paths).c_str());
   return taken;
 }
 
@@ -147,6 +174,9 @@ Result<void> Migration::hand_over(const bpf_object* object, const PinPaths& path
       .in = program("heir_in"), .out = program("heir_out"), .merge = program("ct_merge")};
   WEIR_ASSIGN(Fd pinned, open_pin(paths.maps() + "/" + std::string(kState)));
   WEIR_ASSIGN(const ShapedTable shared, ShapedTable::open(std::move(pinned)));
+  const bpf_map* map = bpf_object__find_map_by_name(object, std::string(kConnections).c_str());
+  unlink(begun_pin(paths).c_str());
+  WEIR_TRY(weir::pin(bpf_map__fd(map), begun_pin(paths)));
   const Replaced* state = find(kState);
   return HandOver::take_over(hand_overs_, paths, build, heirs,
                              state != nullptr ? *state->old : shared);

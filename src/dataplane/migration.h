@@ -51,10 +51,11 @@ class Migration {
   Result<void> hand_over(const bpf_object* object, const PinPaths& paths, const std::string& build);
   const Replaced* find(std::string_view name) const;
   Result<void> copy_left(const bpf_object* object);
+  Result<void> keep_left(const Replaced& connections, const PinPaths& paths) const;
   Result<void> copy_one(Replaced& one, const TableShape& wanted, Remarks& remarks);
 
   std::vector<Replaced> replaced_;
-  std::unique_ptr<ShapedTable> left_;  // connections, by an agent that died
+  std::vector<std::unique_ptr<ShapedTable>> left_;  // connections, by agents that died
   std::vector<HandOver> hand_overs_;
 };
 
