@@ -15,7 +15,8 @@ from dataclasses import dataclass
 
 import lib_lab
 import lib_net
-from lib_lab import BIN, claim, equal
+from lib_kill import Killer
+from lib_lab import claim, equal
 from lib_net import PATIENCE, RCU_MARK, wait_for
 from lib_remains import answers, remains
 
@@ -23,30 +24,9 @@ CLAIMS = 5
 LEAST = 300
 MOST_FAULTS = 5  # of one claim
 STRIDE = 12  # the start has many
-KILL_AT = BIN.parent / "tests" / "kill_at"
 SOON = 5
 REST = 29  # a freed address rests a second longer
 TRIES = 5
-
-
-class Killer:
-    """kill_at, and what it reports. Given to a process by `words` and `options`."""
-
-    def __init__(self, point, begin, *words):
-        reading, self.writing = os.pipe()
-        self.words = [str(word) for word in (KILL_AT, self.writing, point, begin, *words)]
-        self.options = {"pass_fds": [self.writing]}
-        self.report = os.fdopen(reading)
-
-    def given(self):
-        os.close(self.writing)
-        equal(self.report.readline(), "ready\n")
-
-    def result(self):
-        """Did it kill; how many system calls there were by then."""
-        with self.report:
-            word, count, *_ = self.report.readline().split()
-        return word == "killed", int(count)
 
 
 @dataclass

@@ -4,7 +4,6 @@ What is lost, late or reset is told at the end."""
 
 import atexit
 import contextlib
-import itertools
 import json
 import os
 import selectors
@@ -223,91 +222,6 @@ class Client:
         self.opening = None
 
 
-class Openers:
-    """Opens TCP connections all the time, and each of them speaks for a second: at any moment there
-    are some that have just begun. Tells on the control socket how many, what failed, and how many
-    segments the kernel had to send again, without those that the other end had already."""
-
-    INTERVAL, LIFE, PAUSE = 0.004, 1.0, 0.1
-
-    def __init__(self, ways):
-        self.ways = itertools.cycle(ways)  # (place, family, address and port)
-        self.opened, self.again, self.errors = 0, 0, []
-        self.live = {}  # socket: [when it was opened, when it speaks next]
-
-    def __call__(self, control):
-        self.poller = selectors.DefaultSelector()
-        self.poller.register(control, selectors.EVENT_READ)
-        due = time.monotonic()
-        ending = False
-        while not (ending and not self.live):
-            now = time.monotonic()
-            if now >= due and not ending:
-                self.open(now)
-                due = max(due + self.INTERVAL, now - 0.05)
-            for sock, (_, speaks) in list(self.live.items()):
-                if speaks is not None and now >= speaks:
-                    self.speak(sock)
-            for key, _ in self.poller.select(max(0, due - time.monotonic()) if not ending else 0.05):
-                if key.fileobj is control:
-                    if not control.recv(16):
-                        return
-                    ending = True
-                else:
-                    self.hear(key.fileobj)
-            for sock, (began, _) in list(self.live.items()):
-                if time.monotonic() - began > self.LIFE + GRACE:
-                    self.end(sock, "no answer")
-        control.sendall(json.dumps({"opened": self.opened, "again": self.again,
-                                    "errors": self.errors[:5]}).encode() + b"\n")
-
-    def open(self, now):
-        place, family, target = next(self.ways)
-        with place.inside():
-            sock = socket.socket(lib_net.FAMILY[family], socket.SOCK_STREAM)
-        sock.setblocking(False)
-        sock.connect_ex(target)
-        self.opened += 1
-        self.live[sock] = [now, None]
-        self.poller.register(sock, selectors.EVENT_WRITE)
-
-    def speak(self, sock):
-        try:
-            sock.send(b"again")
-            self.live[sock][1] = None
-        except OSError as error:
-            self.end(sock, str(error))
-
-    def hear(self, sock):
-        if self.poller.get_key(sock).events == selectors.EVENT_WRITE:
-            failed = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-            if failed:
-                return self.end(sock, f"connect: {os.strerror(failed)}")
-            self.poller.modify(sock, selectors.EVENT_READ)
-            return self.speak(sock)
-        try:
-            data = sock.recv(100)
-        except OSError as error:
-            return self.end(sock, str(error))
-        if data != b"again":
-            return self.end(sock, f"heard {data}")
-        now = time.monotonic()
-        if now - self.live[sock][0] > self.LIFE:
-            return self.end(sock)
-        self.live[sock][1] = now + self.PAUSE
-        return None
-
-    def end(self, sock, error=None):
-        if error:
-            self.errors.append(f"{sock.getsockname()[:2]}: {error}")
-        info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 224)
-        again, had_already = (struct.unpack_from("=I", info, at)[0] for at in (100, 216))
-        self.again += max(0, again - had_already)  # tcpi_total_retrans, tcpi_dsack_dups
-        self.poller.unregister(sock)
-        del self.live[sock]
-        sock.close()
-
-
 class Traffic:
     """Between pairs of (name, client, server, family, server's address)."""
 
@@ -325,9 +239,6 @@ class Traffic:
 
     def meet(self, name, client, family, tcp, udp):
         self.clients[name] = self.start(Client(client, family, tcp, udp)), tcp
-
-    def open_all_the_time(self, ways):
-        self.clients["openers"] = self.start(Openers(ways)), None
 
     def start(self, work):
         pid, control = spawn(work)
@@ -352,7 +263,7 @@ class Traffic:
         return json.loads(text) | {"server": server}
 
     def now(self):
-        return {name: self.ask(name) for name in self.clients if name != "openers"}
+        return {name: self.ask(name) for name in self.clients}
 
     def grown(self, before, rounds=10):
         """All kinds of traffic have gone on since."""
@@ -372,12 +283,6 @@ class Traffic:
 
 def no_loss(result):
     """Of Traffic.end()."""
-    openers = result.pop("openers", None)
-    if openers:
-        # A busy machine makes the kernel send again what is only late.
-        print(f"      {openers['opened']} connections opened, {openers['again']} segments sent again")
-        equal(openers["errors"], [], f"openers: {openers}")
-        assert openers["opened"] >= 100, openers
     for name, one in result.items():
         what = f"{name}: {one}"
         equal((one["udp_lost"], one["errors"], one["unanswered"]), (0, [], False), what)

@@ -1,84 +1,44 @@
 #!/usr/bin/env -S python3 -B
-"""Agents of another build or with tables of another size take over while traffic runs, translated
-TCP above all: the rows of tables are taken along, and nothing is lost or reset."""
+"""Agents of another build or with tables of another size take over under the load of a busy node, and
+are killed as they do: the rows of tables are taken along, and nothing is lost or reset."""
 
+import contextlib
+import math
 import os
-from pathlib import Path
+import random
+import signal
+import time
 
 import lib_lab
 import lib_services
-from lib_lab import BIN, ROOT, WORLD, claim, equal
+from lib_kill import Killer
+from lib_lab import BIN, claim, equal
+from lib_load import PORT, TESTS, Scene
 from lib_net import FAMILY
 from lib_services import Servers, both, met, service, tcp, vip
-from lib_traffic import Traffic, flows_on, no_loss
 
-CLAIMS = 6 + 2 * 2 * 2 + 1
-BUILDS = {"this one": BIN / "weir-agent",
-          "one with other layouts": Path(os.environ.get("WEIR_BUILD", ROOT / "build" / "release"),
-                                         "tests", "weir-agent-other")}
-NODE_PORT = {"TCP": 30080, "UDP": 30081}
-PORT, STICKY_PORT = 8080, 8081
+CLAIMS = 6 + 2 * 2 * 2 + 1 + 2
+BUILDS = {"this one": BIN / "weir-agent", "one with other layouts": TESTS / "weir-agent-other"}
+STICKY_PORT = 8082
 HELD = 24  # of each kind
+KILLS = 10
 
 
-class Scene:
-    """A Service with two backends, one on each node; clients in a pod and outside; the world."""
+class Upgrade(Scene):
+    """Also a Service whose clients stay with their backends."""
 
     def __init__(self):
-        self.lab = lab = lib_services.lab(hooks=False)
-        self.client = lab.pod(lab.a, "client")
-        self.backends = [lab.pod(lab.a, "near"), lab.pod(lab.b, "far")]
-        ports = [{"name": kind.lower(), "protocol": kind, "port": PORT, "targetPort": PORT,
-                  "nodePort": NODE_PORT[kind]} for kind in NODE_PORT]
-        service(lab, "web", 1, self.backends, ports, type="NodePort")
-        self.servers = Servers()
+        super().__init__()
+        servers = Servers()
         for pod in self.backends:
-            self.servers.add(pod.pod, pod, STICKY_PORT)
-        self.servers.start()
-        service(lab, "sticky", 2, self.backends, both(target=STICKY_PORT), sessionAffinity="ClientIP")
+            servers.add(pod.pod, pod, STICKY_PORT)
+        servers.start()
+        service(self.lab, "sticky", 2, self.backends, both(target=STICKY_PORT),
+                sessionAffinity="ClientIP")
         lib_services.wait_to_serve([self.client], [2])
-
-    def serve(self):
-        made = Traffic([])
-        for pod in self.backends:
-            for family in FAMILY:
-                made.serve(pod, family, pod.address[family], PORT)
-        for family in FAMILY:
-            made.serve(self.lab.net, family, WORLD[family], PORT)
-        lib_services.wait_to_echo(self.client, 1, PORT)
-        return made
-
-    def traffic(self):
-        made = self.serve()
-        for family in FAMILY:
-            node = self.lab.a.address[family]
-            for name, place, one, other in (
-                    ("Service", self.client, (vip(family, 1), PORT), (vip(family, 1), PORT)),
-                    ("masqueraded", self.client, (WORLD[family], PORT), (WORLD[family], PORT)),
-                    ("from outside", self.lab.net, (node, NODE_PORT["TCP"]),
-                     (node, NODE_PORT["UDP"]))):
-                made.meet(f"IPv{family} {name}", place, family, one, other)
-        made.open_all_the_time(list(self.ways()))
-        return made
-
-    def ways(self):
-        for family in FAMILY:
-            yield self.client, family, (vip(family, 1), PORT)
-            yield self.client, family, (WORLD[family], PORT)
-            yield self.lab.net, family, (self.lab.a.address[family], NODE_PORT["TCP"])
 
     def stays_with(self):
         return {family: met(self.client, family, vip(family, 2), times=3) for family in FAMILY}
-
-    def hold(self):
-        return [tcp(place, family, *to) for place, family, to in self.ways() for _ in range(HELD)]
-
-
-def all_echo(held, what):
-    for number, sock in enumerate(held):
-        text = f"{what} {number}".encode()
-        sock.sendall(text)
-        equal(sock.recv(100), text, f"connection {number}")
 
 
 def change(node, *arguments):
@@ -94,31 +54,88 @@ def change(node, *arguments):
 
 def another_size(scene):
     node = scene.lab.a
-    traffic = scene.traffic()
-    held = scene.hold()
-    all_echo(held, "at first")
-    flows_on(traffic, "at first")
+    load = scene.load()
+    load.flows_on("at first")
     for turn in (1, 2):
-        for size in ("131072", "32768"):
+        for size in ("65536", "131072"):
             with claim(f"--ct-max {size}, turn {turn}: connections are taken along, and said"):
                 said = change(node, "--ct-max", size)
                 assert any("weir_ct" in line and "taken along" in line for line in said), said
                 equal(next(one["capacity"] for one in node.status()["maps"]
                            if one["name"] == "weir_ct"), int(size))
-                flows_on(traffic, f"with {size}")
-                all_echo(held, f"with {size}")
-    result = traffic.end()
+                load.flows_on(f"with {size}")
     with claim("other sizes: no datagram was lost, no connection was reset or refused"):
-        no_loss(result)
+        load.end("other sizes")
+
+
+def another_layout(scene):
+    node = scene.lab.a
+    load = scene.load()
+    load.flows_on("at first")
+    backends = scene.stays_with()
+    for turn in (1, 2):
+        for name in reversed(BUILDS):
+            with claim(f"the agent is {name}, turn {turn}: rows are taken along, and said"):
+                node.agent = BUILDS[name]
+                said = change(node)
+                for table in ("weir_ct", "weir_affinity", "weir_frag"):
+                    assert any(f" {table}:" in line and "taken along" in line for line in said), said
+                load.flows_on(f"with {name}")
+            with claim(f"the agent is {name}, turn {turn}: clients stay with their backends"):
+                equal(scene.stays_with(), backends)
+    with claim("other layouts: no datagram was lost, no connection was reset or refused"):
+        load.end("other layouts")
+
+
+def killed_in_it(scene):
+    """From when the first table is pinned to when links have their programs; also soon after the start,
+    while rows are copied. The next one, of either build, lives."""
+    node = scene.lab.a
+    seed = int(os.environ.get("WEIR_SEED", random.SystemRandom().randrange(1 << 32)))
+    dice = random.Random(seed)
+    load = scene.load()
+    load.flows_on("at first")
+    points = []
+    with claim(f"agents of both builds are killed as they take over (WEIR_SEED={seed})"):
+        for number in range(KILLS):
+            node.agent = BUILDS[dice.choice(list(BUILDS))]
+            node.stop(dice.choice((signal.SIGKILL, signal.SIGTERM)))
+            # The first calls of each are more worth than the many that copy rows.
+            point = int(math.exp(dice.uniform(0, math.log(20_000))))
+            killer = Killer(point, dice.choice((node.bpffs / "weir", node.run_dir / "agent.pid")))
+            node.launch(*node.lab.arguments, under=killer.words, **killer.options)
+            killer.given()
+            while not killer.ended() and not serving(node):
+                time.sleep(0.02)
+            node.stop(signal.SIGKILL)
+            points.append((killer.result(), node.agent.name))
+            node.agent = BUILDS[dice.choice(list(BUILDS))]
+            node.start()
+            load.check(load.now(), f"kill {number}, then {node.agent.name}: {points}")
+        print(f"      {sum(killed for (killed, _), _ in points)} of {KILLS} died on the way", flush=True)
+        node.agent = BUILDS["this one"]
+        node.start()
+        load.flows_on("with an agent that lives")
+        equal([pin for pin in node.pins() if "/old-" in pin or "/begun-" in pin or "/new-" in pin], [])
+    with claim("nothing was lost, reset or refused by that"):
+        load.end("killed in it")
+
+
+def serving(node):
+    with contextlib.suppress(OSError, ValueError):
+        return node.get("/v1/version")["node"] == node.node
+    return False
 
 
 def a_small_table(scene):
     node = scene.lab.a
     servers = scene.serve()
-    held = scene.hold()
+    ways = [way[1:] for way in scene.ways() if "Service" in way[0] or "mas" in way[0]]
+    held = [tcp(place, 6 if ":" in address else 4, address, port)
+            for place, address, port in ways for _ in range(HELD)]
     all_echo(held, "at first")
     for _ in range(100):  # two rows each
-        lib_services.tcp(scene.client, 4, vip(4, 1), PORT).close()
+        tcp(scene.client, 4, vip(4, 1), PORT).close()
     with claim("a table that is too small: what did not fit is told, translated connections stay"):
         said = change(node, "--ct-max", str(2 * len(held) + 50))
         assert any("weir_ct" in line and "rows are lost" in line for line in said), said
@@ -129,36 +146,22 @@ def a_small_table(scene):
     servers.end()
 
 
-def another_layout(scene):
-    node = scene.lab.a
-    traffic = scene.traffic()
-    held = scene.hold()
-    all_echo(held, "at first")
-    backends = scene.stays_with()
-    flows_on(traffic, "at first")
-    for turn in (1, 2):
-        for name in reversed(BUILDS):
-            with claim(f"the agent is {name}, turn {turn}: rows are taken along, and said"):
-                node.agent = BUILDS[name]
-                said = change(node)
-                for table in ("weir_ct", "weir_affinity", "weir_frag"):
-                    assert any(f" {table}:" in line and "taken along" in line for line in said), said
-                flows_on(traffic, f"with {name}")
-                all_echo(held, f"with {name}")
-            with claim(f"the agent is {name}, turn {turn}: clients stay with their backends"):
-                equal(scene.stays_with(), backends)
-    result = traffic.end()
-    with claim("other layouts: no datagram was lost, no connection was reset or refused"):
-        no_loss(result)
+def all_echo(held, what):
+    for number, sock in enumerate(held):
+        text = f"{what} {number}".encode()
+        sock.sendall(text)
+        equal(sock.recv(100), text, f"connection {number}")
 
 
 def main():
     lib_lab.begin()
-    scene = Scene()
-    another_size(scene)
+    scene = Upgrade()
     a_small_table(scene)
     change(scene.lab.a)
-    another_layout(scene)
+    for play in (another_size, another_layout, killed_in_it):
+        begun = time.monotonic()
+        play(scene)
+        print(f"      {play.__name__}: {time.monotonic() - begun:.0f} s", flush=True)
     lib_lab.finish(CLAIMS)
 
 
