@@ -145,7 +145,7 @@ def furnish(cgroup):
         subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=755", "room", folder], check=True)
     for folder in ("/run/lock", "/run/netns", "/run/weir"):
         Path(folder).mkdir()
-    for folder in leaks.bpffs():
+    for folder in filter(os.path.isdir, leaks.bpffs()):  # those below /run are hidden now
         subprocess.run(["mount", "-t", "bpf", "room", folder], check=True)
     subprocess.run(["mount", "--bind", cgroup, cgroup2()], check=True)
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
