@@ -1,6 +1,6 @@
 """./test [KIND [PATTERN]]: runs the tests of all kinds, or of one; PATTERN is a regular expression
 that the test's name must contain. KIND: lint, unit, compile, packet, net, sanitized (some of net by a
-build with ASan and UBSan), cluster, fuzz; and three that only run when they are named, for they take ten
+build with ASan and UBSan), threads (by one with TSan), cluster, fuzz; and three that only run when they are named, for they take ten
 minutes and more: tidy (clang-tidy), soak (a busy day of a node) and conformance (upstream's tests of a
 cluster).
 
@@ -25,15 +25,18 @@ from result import FAILED, SKIPPED, Result, Tally, show
 ROOT = Path(__file__).resolve().parent.parent.parent
 CLUSTER = ROOT / "tests" / "cluster"
 LOGS = ROOT / "build" / "logs"
-KINDS = ("lint", "unit", "compile", "packet", "net", "sanitized", "cluster", "fuzz")
+KINDS = ("lint", "unit", "compile", "packet", "net", "sanitized", "threads", "cluster", "fuzz")
 NAMED_KINDS = (*KINDS, "tidy", "soak", "conformance")
-MOSTLY_WAIT = ("net", "sanitized", "cluster")  # ./test alone runs the fuzzers behind them
+MOSTLY_WAIT = ("net", "sanitized", "threads", "cluster")  # ./test alone runs the fuzzers behind them
 GOOGLE_TESTS = ("unit", "compile", "packet", "net", "fuzz")
 PROGRAMS = ("net", "cluster", "soak")
 LONG_SECONDS = 1200  # for one program
 # Those of net that lead through all of the agent and the plugin in little time.
-SANITIZED = ("api_source_random", "cni_bad_input", "cni_life", "matrix", "observe_monitor", "path",
-             "restart", "services_host_port", "services_socket", "sysctls")
+SOME_OF_NET = {
+    "sanitized": ("api_source_random", "cni_bad_input", "cni_life", "matrix", "observe_monitor", "path",
+                  "restart", "services_host_port", "services_socket", "sysctls"),
+    "threads": ("cni_life", "restart"),
+}
 SHORT_CLUSTER = "pods_test|restart_test"  # what ./test alone runs of them, in less than six minutes
 # kind -> preset and targets that must be built for it
 BUILDS = {
@@ -44,6 +47,7 @@ BUILDS = {
     "packet": ("release", ["tests_packet"]),
     "net": ("release", ["programs", "tests_net"]),
     "sanitized": ("dev", ["programs", "tests_net"]),
+    "threads": ("tsan", ["weir-agent", "weir-cni", "weir", "cni_node"]),
     "cluster": ("release", ["programs"]),
     "conformance": ("release", ["programs"]),
     "soak": ("release", ["programs"]),
@@ -156,7 +160,7 @@ def tests_of(kind, pattern, but):
     if kind in GOOGLE_TESTS:
         yield from ctest.run(kind, pattern, ROOT / "build" / BUILDS[kind][0], os.cpu_count(), but=but)
     LOGS.mkdir(parents=True, exist_ok=True)
-    in_rooms = kind in ("net", "sanitized")
+    in_rooms = kind == "net" or kind in SOME_OF_NET
     seconds = scripts.SCRIPT_SECONDS if in_rooms else LONG_SECONDS
     commands = {name: command for name, command in programs(kind).items()
                 if re.search(pattern, name)}
@@ -178,9 +182,9 @@ def programs(kind):
     if kind == "conformance":
         return {f"conformance/{families}": [CLUSTER / "conformance", "run", "conformance", families]
                 for families in ("ipv4", "ipv6", "dual")}
-    if kind == "sanitized":
-        return {f"sanitized/{name}_test.py": [ROOT / "tests" / "net" / f"{name}_test.py"]
-                for name in SANITIZED}
+    if kind in SOME_OF_NET:
+        return {f"{kind}/{name}_test.py": [ROOT / "tests" / "net" / f"{name}_test.py"]
+                for name in SOME_OF_NET[kind]}
     paths = (ROOT / "tests" / kind).glob("*_test.*") if kind in PROGRAMS else ()
     return {str(path.relative_to(ROOT)): [path] for path in sorted(paths)
             if path.suffix in (".sh", ".py") and os.access(path, os.X_OK)}
