@@ -15,6 +15,7 @@ int from_net(struct __sk_buff* skb) {
   if (is_judged(skb)) return TCX_NEXT; /* from to_net: the host's own packet to itself */
   struct packet* pkt = packet_get();
   if (!state || !pkt) return TCX_DROP; /* cannot happen: array maps have their elements */
+  if (is_met_again(skb, state, true)) return TCX_NEXT;
   pkt->epoch = READ_ONCE(state->epoch);
   const bool tunnelled = cfg.tunnel && skb->ifindex == state->tunnel_ifindex;
   pkt->in = tunnelled ? skb->ifindex : WEIR_CT_IN_NET;

@@ -6,6 +6,7 @@ int from_pod(struct __sk_buff* skb) {
   const struct weir_state* state = state_get();
   struct packet* pkt = packet_get();
   if (!state || !pkt) return TCX_DROP; /* cannot happen: array maps have their elements */
+  if (is_met_again(skb, state, true)) return TCX_NEXT;
   pkt->epoch = READ_ONCE(state->epoch);
   pkt->in = skb->ifindex;
   const enum weir_drop bad = parse(skb, pkt, WEIR_HOOK_FROM_POD);

@@ -16,7 +16,8 @@ struct bpf_iter__tcp {
   struct sock_common* sk_common;
 } __attribute__((preserve_access_index));
 
-extern int bpf_sock_destroy(struct sock_common* sock) __ksym;
+/* Kernels before 6.5 lack it: there these connections last until the client sends. */
+extern int bpf_sock_destroy(struct sock_common* sock) __ksym __weak;
 
 /* Addresses of pods that are gone. Filled by the agent for the length of a run. */
 struct {
@@ -52,7 +53,8 @@ int sock_end(struct bpf_iter__tcp* ctx) {
   struct tcp_sock* tcp = bpf_skc_to_tcp_sock(sk);
   if (!tcp) return 0;
   const struct weir_sock_flow* flow = bpf_sk_storage_get(&weir_sock_tcp, tcp, 0, 0);
-  if (!flow || !backend_is_gone(flow) || bpf_sock_destroy(sk)) return 0;
+  if (!flow || !backend_is_gone(flow)) return 0;
+  if (!bpf_ksym_exists(bpf_sock_destroy) || bpf_sock_destroy(sk)) return 0;
   bpf_seq_write(ctx->meta->seq, &one, sizeof(one));
   return 0;
 }

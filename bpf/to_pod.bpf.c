@@ -7,7 +7,7 @@ int to_pod(struct __sk_buff* skb) {
   const struct weir_state* state = state_get();
   struct packet* pkt = packet_get();
   if (!state || !pkt) return TCX_DROP; /* cannot happen: array maps have their elements */
-  if (is_judged(skb)) return TCX_NEXT;
+  if (is_judged(skb) || is_met_again(skb, state, false)) return TCX_NEXT;
   pkt->epoch = READ_ONCE(state->epoch);
   pkt->in = WEIR_CT_IN_HOST;
   const enum weir_drop bad = parse(skb, pkt, WEIR_HOOK_TO_POD);

@@ -54,6 +54,20 @@ static __always_inline struct weir_state* state_get(void) {
   return bpf_map_lookup_elem(&weir_state, &zero);
 }
 
+/* While programs move between TCX and clsact, a packet that the first leaves to the stack meets the
+ * second at the same hook of the same link: whether it has been judged there. A mark would outlast
+ * the hook; the control block is the next layer's. */
+static __always_inline bool is_met_again(struct __sk_buff* skb, const struct weir_state* state,
+                                         bool ingress) {
+  const __u32 weir = 0x77656972;
+  if (!READ_ONCE(state->moving)) return false;
+  const __u32 here = skb->ifindex << 1 | ingress;
+  if (skb->cb[0] == weir && skb->cb[1] == here) return true;
+  skb->cb[0] = weir;
+  skb->cb[1] = here;
+  return false;
+}
+
 enum endpoint_found { ENDPOINT_NONE, ENDPOINT_FOUND, ENDPOINT_RACE };
 
 /* Copies the endpoint of `addr`. A recycled element shows a foreign id: look once more, then RACE.

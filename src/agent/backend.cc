@@ -123,13 +123,8 @@ std::vector<api::OtherProgram> Agent::other_programs() {
   for (const auto& [name, index] : links) {
     for (auto& one : plane_->other_programs(name, index)) {
       const char* direction = one.direction == Direction::kIngress ? "ingress" : "egress";
-      out.push_back({name, direction, "tcx", std::move(one.name), one.before ? "before" : "after"});
-    }
-    // The kernel runs clsact's after all of TCX.
-    const auto filters = list_filters(*netlink_, index);
-    for (const Filter& one : filters.value_or(std::vector<Filter>())) {
-      out.push_back({name, one.egress ? "egress" : "ingress", "clsact",
-                     one.name.empty() ? one.kind : one.name, "after"});
+      out.push_back({name, direction, std::move(one.attach), std::move(one.name),
+                     one.before ? "before" : "after"});
     }
   }
   return out;
@@ -145,7 +140,11 @@ api::Status Agent::status() {
   out.uptime_seconds = static_cast<std::uint64_t>(
       std::chrono::duration_cast<std::chrono::seconds>(Clock::now() - started_).count());
   out.kernel = kernel.release;
-  out.attach = "tcx";
+  out.attach = plane_->by_clsact() ? "clsact" : "tcx";
+  if (plane_->by_clsact()) {
+    out.attach_reason =
+        options_.settings.clsact != 0 ? "the setting clsact" : "this kernel has no TCX";
+  }
   out.tunnel =
       uplinks_.tunnel != 0 ? fmt::format("vxlan {}", options_.settings.tunnel_port) : "none";
   out.adopted = plane_->adopted();

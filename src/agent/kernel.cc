@@ -44,9 +44,9 @@ Result<void> check(const Kernel& kernel) {
   int major = 0;
   int minor = 0;
   std::sscanf(kernel.release.c_str(), "%d.%d", &major, &minor);
-  if (major < 6 || (major == 6 && minor < 6)) {
+  if (major < 6 || (major == 6 && minor < 1)) {
     return Error(Code::kKernel,
-                 fmt::format("kernel {} has no TCX: Weir needs 6.6 or newer", kernel.release));
+                 fmt::format("kernel {} is too old: Weir needs 6.1 or newer", kernel.release));
   }
   std::string missing;
   for (const auto& [bit, name] : kNeeded) {

@@ -6,6 +6,7 @@
 
 #include "agent/sysctls.h"
 #include "agent/uplinks.h"
+#include "dataplane/attach.h"
 #include "sandbox/conflist.h"
 #include "sandbox/record.h"
 #include "sys/files.h"
@@ -67,7 +68,8 @@ Result<void> remove_from_node(const AgentOptions& options,
     removal.folder(options.cni_conf_dir + "/" + cni::kConflistFile);
   }
   if (!options.cni_bin_dir.empty()) removal.folder(options.cni_bin_dir + "/weir-cni");
-  removal.folder(options.bpffs);  // links among the pins: the programs come off
+  detach_all({options.bpffs});
+  removal.folder(options.bpffs);  // links of sockets among the pins: their programs come off
   remove_links_and_routes(removal);
   give_back_sysctls(options.state_dir, [&removal](const Sysctl& before, const auto& written) {
     removal.done(fmt::format("the setting of {}: it is {} again", before.key, before.value),

@@ -68,9 +68,10 @@ struct Status {
   std::string build_id;  // of the BPF programs
   std::uint64_t uptime_seconds = 0;
   std::string kernel;
-  std::string attach;    // "tcx", "clsact"
-  std::string tunnel;    // "vxlan 8472", "none"
-  bool adopted = false;  // the programs were there already; else they were loaded at the start
+  std::string attach;         // "tcx", "clsact"
+  std::string attach_reason;  // empty: it is the usual way
+  std::string tunnel;         // "vxlan 8472", "none"
+  bool adopted = false;       // the programs were there already; else they were loaded at the start
   std::uint32_t pod_mtu = 0;
   std::uint32_t gso_max_size = 0;  // of pods' links: bytes at once
   std::string gso_limit;           // why no BIG TCP, or less of it; empty: nothing forbids it

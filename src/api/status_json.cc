@@ -78,6 +78,7 @@ void fields(auto& self, const auto& visit)
   visit("uptime_seconds", self.uptime_seconds);
   visit("kernel", self.kernel);
   visit("attach", self.attach);
+  visit("attach_reason", self.attach_reason);
   visit("tunnel", self.tunnel);
   visit("adopted", self.adopted);
   visit("pod_mtu", self.pod_mtu);

@@ -13,7 +13,8 @@ Status status() {
   made.node = "n0";
   made.version = "0.1.0";
   made.uptime_seconds = 61;
-  made.attach = "tcx";
+  made.attach = "clsact";
+  made.attach_reason = "the setting clsact";
   made.adopted = true;
   made.gso_max_size = 65536;
   made.gso_limit = "eth0 takes packets of 65536 bytes";

@@ -40,6 +40,11 @@ std::string big_tcp_text(const api::Status& status) {
                      status.gso_limit.empty() ? "" : ": ", status.gso_limit);
 }
 
+std::string attach_text(const api::Status& status) {
+  if (status.attach_reason.empty()) return status.attach;
+  return fmt::format("{} ({})", status.attach, status.attach_reason);
+}
+
 std::string summary(const api::Status& status) {
   if (!status.waiting_for.empty()) {
     const Rows rows = {{"agent", fmt::format("{} up {}, kernel {}", status.version,
@@ -52,7 +57,7 @@ std::string summary(const api::Status& status) {
       {"agent", fmt::format("{} up {}, kernel {}", status.version,
                             uptime_text(status.uptime_seconds), status.kernel)},
       {"programs",
-       fmt::format("build {}, attached by {}, {}", status.build_id, status.attach, programs)},
+       fmt::format("build {}, attached by {}, {}", status.build_id, attach_text(status), programs)},
       {"devices", devices_text(status)},
       {"tunnel", fmt::format("{}, pods' MTU {}", status.tunnel, status.pod_mtu)},
       {"BIG TCP", big_tcp_text(status)},

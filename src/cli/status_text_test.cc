@@ -65,6 +65,13 @@ TEST(StatusText, TellsHowLargePacketsAre) {
               HasSubstr("packets of up to 131072 bytes: eth1 takes packets of 131072 bytes\n"));
 }
 
+TEST(StatusText, AnUnusualWayToAttachHasAReason) {
+  api::Status status;
+  status.attach = "clsact";
+  status.attach_reason = "this kernel has no TCX";
+  EXPECT_THAT(status_text(status), HasSubstr("attached by clsact (this kernel has no TCX), "));
+}
+
 TEST(StatusText, AnEmptyStatusHasNoEmptyTables) {
   const std::string text = status_text({});
   for (const char* heading : {"ALSO ON", "POOL", "TABLE", "PACKETS AT", "DROPPED AT"}) {

@@ -1,164 +1,74 @@
 #include "dataplane/attach.h"
 
-#include <bpf/bpf.h>
-#include <fmt/format.h>
-#include <linux/if_link.h>
-#include <unistd.h>
-
-#include <algorithm>
-#include <array>
-#include <cerrno>
-#include <filesystem>
 #include <set>
-#include <span>
-#include <system_error>
 
 #include "sys/rcu.h"
 
 namespace weir {
-namespace {
-
-constexpr std::size_t kMostPrograms = 64;  // BPF_MPROG_MAX
-
-struct Place {
-  const char* prefix;  // of pins
-  bpf_attach_type type;
-  std::uint32_t flags;
-};
-
-constexpr std::array<Place, std::size(kDirections)> kPlaces = {{
-    {"in-", BPF_TCX_INGRESS, 0},
-    {"out-", BPF_TCX_EGRESS, 0},
-    {"xdp-", BPF_XDP, XDP_FLAGS_DRV_MODE},
-}};
-
-const Place& place_of(Direction direction) {
-  return kPlaces.at(static_cast<std::size_t>(direction));
-}
-
-// bpffs takes no dots in names, links no colons.
-std::string swap_dots(std::string name, char from, char to) {
-  std::ranges::replace(name, from, to);
-  return name;
-}
-
-struct LinkInfo {
-  std::uint32_t ifindex = 0;  // 0: the device is gone
-  std::uint32_t program = 0;  // id
-};
-
-Result<LinkInfo> link_info(int fd) {
-  bpf_link_info info{};
-  __u32 size = sizeof info;
-  if (bpf_link_get_info_by_fd(fd, &info, &size) != 0) return errno_error(errno, "link info");
-  const bool xdp = info.type == BPF_LINK_TYPE_XDP;
-  return LinkInfo{xdp ? info.xdp.ifindex : info.tcx.ifindex, info.prog_id};
-}
-
-Error refused(Direction direction, const std::string& ifname, int why) {
-  if (direction == Direction::kXdp && why == EOPNOTSUPP)
-    return Error(Code::kKernel, fmt::format("the driver of {} has no XDP", ifname), why);
-  if (direction == Direction::kXdp && why == EBUSY)
-    return Error(Code::kExists, fmt::format("{} has another XDP program", ifname), why);
-  return errno_error(why, fmt::format("attach to {}", ifname));
-}
-
-// Empty: it has none, or is gone just now.
-std::string program_name(std::uint32_t id) {
-  const Fd program(bpf_prog_get_fd_by_id(id));
-  bpf_prog_info info{};
-  __u32 size = sizeof info;
-  if (!program || bpf_prog_get_info_by_fd(program.get(), &info, &size) != 0) return {};
-  return info.name;
-}
-
-}  // namespace
-
-std::string Attacher::pin_path(const std::string& ifname, Direction direction) const {
-  return fmt::format("{}/{}{}", paths_.links(), place_of(direction).prefix,
-                     swap_dots(ifname, '.', ':'));
-}
-
-void Attacher::follow_rename(const std::string& ifname, std::uint32_t ifindex) {
-  for (const Direction direction : kDirections) {
-    const std::string path = pin_path(ifname, direction);
-    if (links_.find(path) != nullptr) continue;
-    for (const std::string& name : attached()) {
-      const std::string other = pin_path(name, direction);
-      const Fd* link = links_.find(other);
-      const auto info = link != nullptr ? link_info(link->get()) : LinkInfo{};
-      if (info && info->ifindex == ifindex) links_.rename(other, path);
-    }
-  }
-}
 
 Result<bool> Attacher::attach(const std::string& ifname, std::uint32_t ifindex, Direction direction,
                               int program) {
-  const std::string path = pin_path(ifname, direction);
-  if (const Fd* link = links_.find(path)) {
-    WEIR_ASSIGN(const LinkInfo info, link_info(link->get()));
-    if (info.ifindex == ifindex) {
-      WEIR_ASSIGN(const std::uint32_t id, program_id(program));
-      if (info.program != id && bpf_link_update(link->get(), program, nullptr) != 0) {
-        return errno_error(errno, "replace the program on " + ifname);
-      }
-      WEIR_TRY(links_.pin_again(path));
-      return false;
-    }
-    links_.forget(path);  // of an earlier link of that name, or detached by somebody else
+  if (direction == Direction::kXdp) return links_.attach(ifname, ifindex, direction, program);
+  const auto key = std::pair(ifname, direction);
+  if (settled_.contains(key)) return wanted().attach(ifname, ifindex, direction, program);
+  WEIR_ASSIGN(const bool fresh, move(ifname, ifindex, direction, program));
+  settled_.insert(key);
+  return fresh;
+}
+
+// The new comes before the old goes: a packet that meets none would go unjudged. One that meets
+// both is judged by the first, which is TCX's whichever is the new one; the other lets it be
+// (bpf/lib/state.h).
+Result<bool> Attacher::move(const std::string& ifname, std::uint32_t ifindex, Direction direction,
+                            int program) {
+  const bool both = former().has(ifname, ifindex, direction);
+  if (both) moving_(true);
+  auto fresh = wanted().attach(ifname, ifindex, direction, program);
+  if (both && fresh) {
+    const ExpeditedRcu expedited;
+    former().detach(ifname, direction);
   }
-  LIBBPF_OPTS(bpf_link_create_opts, options, .flags = place_of(direction).flags);
-  const ExpeditedRcu expedited;  // each change of a TCX chain waits for a grace period
-  Fd link(bpf_link_create(program, static_cast<int>(ifindex), place_of(direction).type, &options));
-  if (!link) return refused(direction, ifname, errno);
-  WEIR_TRY(links_.add(path, std::move(link)));
-  return true;
+  if (both) moving_(false);
+  return fresh && both ? Result<bool>(false) : fresh;
 }
 
 void Attacher::detach(const std::string& ifname) {
   const ExpeditedRcu expedited;
   for (const Direction direction : kDirections) detach(ifname, direction);
+  filters_.leave(ifname);
 }
 
 void Attacher::detach(const std::string& ifname, Direction direction) {
-  const std::string path = pin_path(ifname, direction);
-  if (const Fd* link = links_.find(path)) bpf_link_detach(link->get());
-  links_.forget(path);
+  links_.detach(ifname, direction);
+  filters_.detach(ifname, direction);
+  settled_.erase({ifname, direction});
 }
 
 void Attacher::forget(const std::string& ifname) {
-  for (const Direction direction : kDirections) links_.forget(pin_path(ifname, direction));
+  links_.forget(ifname);
+  filters_.forget(ifname);
+  for (const Direction direction : kDirections) settled_.erase({ifname, direction});
 }
 
-std::vector<std::string> Attacher::attached() const {
-  std::set<std::string> names;
-  std::error_code ignored;
-  for (const auto& entry : std::filesystem::directory_iterator(paths_.links(), ignored)) {
-    const std::string name = entry.path().filename();
-    for (const Place& place : kPlaces) {
-      const std::string_view prefix = place.prefix;
-      if (name.starts_with(prefix)) names.insert(swap_dots(name.substr(prefix.size()), ':', '.'));
-    }
-  }
+std::vector<std::string> Attacher::attached() {
+  const auto links = links_.attached();
+  const auto filters = filters_.attached();
+  std::set<std::string> names(links.begin(), links.end());
+  names.insert(filters.begin(), filters.end());
   return {names.begin(), names.end()};
 }
 
+// The kernel runs clsact's after all of TCX.
 std::vector<OtherProgram> Attacher::others(const std::string& ifname, std::uint32_t ifindex) {
-  std::vector<OtherProgram> out;
-  for (const Direction direction : {Direction::kIngress, Direction::kEgress}) {
-    const Fd* link = links_.find(pin_path(ifname, direction));
-    const auto info = link != nullptr ? link_info(link->get()) : LinkInfo{};
-    std::array<std::uint32_t, kMostPrograms> ids{};
-    LIBBPF_OPTS(bpf_prog_query_opts, query, .prog_ids = ids.data(), .count = ids.size());
-    const auto type = place_of(direction).type;
-    if (!info || bpf_prog_query_opts(static_cast<int>(ifindex), type, &query) != 0) continue;
-    const std::span<const std::uint32_t> running(ids.data(), query.count);
-    const auto own = std::ranges::find(running, info->program);
-    for (auto one = running.begin(); one != running.end(); ++one) {
-      if (one != own) out.push_back({direction, program_name(*one), one < own});
-    }
-  }
+  std::vector<OtherProgram> out = links_.others(ifname, ifindex);
+  const auto filters = filters_.others(ifname, ifindex);
+  out.insert(out.end(), filters.begin(), filters.end());
   return out;
+}
+
+void detach_all(const PinPaths& paths) {
+  Attacher attacher(paths, false, [](bool) {});
+  for (const std::string& name : attacher.attached()) attacher.detach(name);
 }
 
 }  // namespace weir

@@ -37,6 +37,7 @@ std::uint32_t StateMapping::tunnel() const {
   return std::atomic_ref(state_->tunnel_ifindex).load();
 }
 
+void StateMapping::set_moving(bool on) { std::atomic_ref(state_->moving).store(on ? 1 : 0); }
 void StateMapping::set_netns(std::uint64_t cookie) { std::atomic_ref(state_->netns).store(cookie); }
 
 Dataplane::Dataplane(PinPaths paths, Settings settings, Programs programs, Maps maps,
@@ -46,7 +47,7 @@ Dataplane::Dataplane(PinPaths paths, Settings settings, Programs programs, Maps 
       programs_(std::move(programs)),
       maps_(std::move(maps)),
       state_(std::move(state)),
-      attacher_(paths_),
+      attacher_(paths_, settings.clsact != 0, [this](bool on) { state_.set_moving(on); }),
       cgroup_attacher_(paths_),
       tracepoint_attacher_(paths_),
       endpoint_table_(maps_.endpoint.get(), "weir_endpoint"),
@@ -54,8 +55,10 @@ Dataplane::Dataplane(PinPaths paths, Settings settings, Programs programs, Maps 
       netns_table_(maps_.netns.get(), "weir_netns") {}
 
 Result<std::unique_ptr<Dataplane>> Dataplane::open(const std::string& bpffs,
-                                                   const Settings& settings) {
+                                                   const Settings& wanted) {
   const PinPaths paths{bpffs};
+  Settings settings = wanted;
+  if (!has_tcx()) settings.clsact = 1;
   Remarks remarks;
   WEIR_ASSIGN(Programs programs, load_or_adopt(paths, settings, remarks));
   WEIR_ASSIGN(Maps maps, open_maps(paths, settings));
@@ -77,6 +80,7 @@ Result<std::unique_ptr<Dataplane>> Dataplane::open(const std::string& bpffs,
     WEIR_ASSIGN(plane->services_, ServiceMaps::open(plane->maps_, settings));
   }
   plane->stop_capture();  // of an agent that died in one
+  plane->state_.set_moving(false);
   // Or between its writes and their epoch: the tables would look right, and old entries fresh.
   plane->state_.bump_epoch();
   return plane;

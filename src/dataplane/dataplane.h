@@ -47,6 +47,8 @@ class StateMapping {
   // The next event interrupts; until then the reader polls.
   void ask_to_wake();
   void set_tunnel(std::uint32_t ifindex);
+  // Programs move between TCX and clsact: a packet may meet both.
+  void set_moving(bool on);
   std::uint32_t tunnel() const;
   // Of the node's network namespace.
   void set_netns(std::uint64_t cookie);
@@ -73,6 +75,8 @@ class Dataplane {
 
   const std::string& build() const { return programs_.build; }
   bool adopted() const { return programs_.adopted; }
+  // Programs of ingress and egress run by clsact; else by TCX.
+  bool by_clsact() const { return settings_.clsact != 0; }
   // What was lost or worked round at open(), and what else it did that is worth a line.
   const std::vector<std::string>& warnings() const { return remarks_.warnings; }
   const std::vector<std::string>& notes() const { return remarks_.notes; }
@@ -102,7 +106,7 @@ class Dataplane {
   void detach_xdp(const std::string& ifname) { attacher_.detach(ifname, Direction::kXdp); }
   // What this host sends to itself: to_net on the loopback link.
   Result<bool> attach_loopback();
-  // What others have attached by TCX where we have, too.
+  // What others have attached where we have, too.
   std::vector<OtherProgram> other_programs(const std::string& ifname, std::uint32_t ifindex);
   // Processes of the cgroup get backends at connect() already; with Settings::has_sockets() off,
   // what an earlier run attached is taken away.
@@ -115,7 +119,7 @@ class Dataplane {
   void detach(const std::string& ifname) { attacher_.detach(ifname); }
   // Of a link that is gone.
   void forget(const std::string& ifname) { attacher_.forget(ifname); }
-  std::vector<std::string> attached() const { return attacher_.attached(); }
+  std::vector<std::string> attached() { return attacher_.attached(); }
   // Another agent finds these programs and tables.
   bool has_pins() const;
   // After everything has been attached: programs of earlier builds are let go.

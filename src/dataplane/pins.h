@@ -16,6 +16,7 @@ namespace weir {
 //   progs-<build>/<name>   programs and stage tables of one build and its settings
 //   links/<in|out|xdp>-<ifname>       dots of the name as colons
 //   links/<program>               on the cgroup; kernel_drop: on its tracepoint
+//   links/clsact-<ifindex>/           empty: clsact on that link is Weir's own
 struct PinPaths {
   std::string root;
 

@@ -243,6 +243,9 @@ Result<Skeleton> load_object(const PinPaths& paths, const Settings& settings,
                         : name == kKernelDrop ? reasons != nullptr
                                               : is_needed(name, frozen);
     bpf_program__set_autoload(program, wanted);
+    // Kernels without TCX know no such types, and clsact asks for none.
+    if (settings.clsact != 0 && bpf_program__type(program) == BPF_PROG_TYPE_SCHED_CLS)
+      bpf_program__set_expected_attach_type(program, static_cast<bpf_attach_type>(0));
   }
   WEIR_TRY(freeze(*skeleton, ".rodata.cfg", frozen));
   if (reasons != nullptr) WEIR_TRY(freeze(*skeleton, ".rodata.reasons", *reasons));

@@ -4,6 +4,7 @@
 
 #include <optional>
 
+#include "sys/clsact.h"
 #include "sys/links.h"
 #include "sys/monitor.h"
 #include "sys/rate_limit.h"
@@ -16,6 +17,7 @@ std::optional<LinkAddressing> addressing_of(const nlmsghdr* message);
 std::optional<request::Route> route_of(const nlmsghdr* message);
 std::optional<Neighbour> neighbour_of(const nlmsghdr* message);
 std::optional<Filter> filter_of(const nlmsghdr* message);
+std::optional<Qdisc> qdisc_of(const nlmsghdr* message);
 // What leaves by the link is limited so.
 std::optional<RateLimit> rate_limit_of(const nlmsghdr* message, std::uint32_t index);
 std::optional<NetworkMonitor::Change> change_of(const nlmsghdr* message);

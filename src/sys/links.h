@@ -114,13 +114,4 @@ Result<std::vector<LinkAddressing>> list_addresses(Netlink& netlink, std::uint32
 Result<std::vector<request::Route>> list_routes(Netlink& netlink);
 Result<std::vector<Neighbour>> list_neighbours(Netlink& netlink, std::uint32_t index = 0);
 
-// A filter of the queueing discipline clsact.
-struct Filter {
-  bool egress = false;
-  std::string kind;  // "bpf", "flower"
-  std::string name;  // of a program, as tc calls it
-};
-// In the order in which they run. A link without clsact has none.
-Result<std::vector<Filter>> list_filters(Netlink& netlink, std::uint32_t index);
-
 }  // namespace weir

@@ -5,8 +5,6 @@
 #include <linux/if_addr.h>
 #include <linux/if_link.h>
 #include <linux/neighbour.h>
-#include <linux/pkt_cls.h>
-#include <linux/pkt_sched.h>
 #include <linux/rtnetlink.h>
 #include <net/if.h>
 
@@ -136,18 +134,6 @@ std::optional<request::Route> answer::route_of(const nlmsghdr* message) {
   return route;
 }
 
-// Each filter is preceded by a head without a handle.
-std::optional<Filter> answer::filter_of(const nlmsghdr* message) {
-  const auto* header = header_of<tcmsg>(message);
-  if (header == nullptr || header->tcm_handle == 0) return {};
-  const auto found = attributes<TCA_MAX + 1, tcmsg>(message);
-  Filter filter;
-  filter.kind = text_of(found[TCA_KIND]);
-  if (filter.kind != "bpf" || !found[TCA_OPTIONS]) return filter;
-  filter.name = text_of(nested<TCA_BPF_MAX + 1>(found[TCA_OPTIONS])[TCA_BPF_NAME]);
-  return filter;
-}
-
 std::optional<Neighbour> answer::neighbour_of(const nlmsghdr* message) {
   const auto* header = header_of<ndmsg>(message);
   if (header == nullptr) return {};
@@ -218,22 +204,6 @@ Result<std::vector<Neighbour>> list_neighbours(Netlink& netlink, std::uint32_t i
                            }
                            return neighbour;
                          });
-}
-
-Result<std::vector<Filter>> list_filters(Netlink& netlink, std::uint32_t index) {
-  std::vector<Filter> out;
-  for (const bool egress : {false, true}) {
-    tcmsg header{};
-    header.tcm_ifindex = static_cast<int>(index);
-    header.tcm_parent = TC_H_MAKE(TC_H_CLSACT, egress ? TC_H_MIN_EGRESS : TC_H_MIN_INGRESS);
-    WEIR_ASSIGN(auto found,
-                list<Filter>(netlink, RTM_GETTFILTER, header, "list filters", answer::filter_of));
-    for (Filter& one : found) {
-      one.egress = egress;
-      out.push_back(std::move(one));
-    }
-  }
-  return out;
 }
 
 }  // namespace weir

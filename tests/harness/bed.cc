@@ -147,8 +147,12 @@ Bed::Bed(const BedOptions& options) {
   need(plane_->set_devices({{kUplink, uplink}, {kTunnel, tunnel}},
                            options.settings.tunnel ? kTunnel : 0),
        "set devices");
-  tunnelled_bpf* injector = tunnelled_bpf__open_and_load();
-  if (injector == nullptr) throw std::runtime_error("load tunnelled");
+  tunnelled_bpf* injector = tunnelled_bpf__open();
+  if (injector != nullptr && settings_.clsact != 0)  // it calls what is of no attach type
+    bpf_program__set_expected_attach_type(injector->progs.tunnelled,
+                                          static_cast<bpf_attach_type>(0));
+  if (injector == nullptr || tunnelled_bpf__load(injector) != 0)
+    throw std::runtime_error("load tunnelled");
   inject_ = Fd(dup(bpf_program__fd(injector->progs.tunnelled)));
   inject_source_ = Fd(dup(bpf_map__fd(injector->maps.outer_source)));
   inject_vni_ = Fd(dup(bpf_map__fd(injector->maps.vni)));

@@ -66,6 +66,7 @@ constexpr Variant kVariants[] = {
        s.xdp = true;
        s.services = false;
      }},
+    {"Clsact", [](Settings& s) { s.clsact = true; }},
     {"KernelDropsOff", [](Settings& s) { s.kernel_drops = false; }},
     {"SocketsOff", [](Settings& s) { s.socket_services = false; }},
     {"AllOff", [](Settings& s) { s.tunnel = s.masquerade = s.flow_events = s.services = false; }},
