@@ -1,8 +1,8 @@
 """./test [KIND [PATTERN]]: runs the tests of all kinds, or of one; PATTERN is a regular expression
 that the test's name must contain. KIND: lint, unit, compile, packet, net, sanitized (some of net by a
-build with ASan and UBSan), threads (by one with TSan), cluster, fuzz; and three that only run when they are named, for they take ten
-minutes and more: tidy (clang-tidy), soak (a busy day of a node) and conformance (upstream's tests of a
-cluster).
+build with ASan and UBSan), threads (by one with TSan), cluster, fuzz; and three that only run when they
+are named, for they take ten minutes and more: tidy (clang-tidy), soak (a busy day of a node) and
+conformance (upstream's tests of a cluster).
 
 The last line is `N passed, N failed, N skipped`; the exit status is 0 when none failed."""
 
