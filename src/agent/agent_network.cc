@@ -141,6 +141,8 @@ void Agent::take_network_changes() {
     uplinks |= link && uplinks_.has(one.index);
     const bool route = one.subject == NetworkMonitor::Subject::kRoute;
     routes |= route;
+    // Its link is an uplink now, where no other choice is made.
+    uplinks |= route && one.is_default && !one.gone && options_.devices.empty();
     if (route && may_change_kernel_routes(one)) kernel_routes_.reset();
     if (link && one.gone) sandboxes_->link_gone(one.index);
     if (link && !one.gone) retry_xdp_soon();

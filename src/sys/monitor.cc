@@ -36,7 +36,8 @@ std::optional<NetworkMonitor::Change> answer::change_of(const nlmsghdr* message)
     case RTM_DELROUTE: {
       const auto* header = header_of<rtmsg>(message);
       if (header == nullptr) return {};
-      return NetworkMonitor::Change{Subject::kRoute, gone, 0, header->rtm_protocol};
+      return NetworkMonitor::Change{Subject::kRoute, gone, 0, header->rtm_protocol,
+                                    header->rtm_dst_len == 0};
     }
     case RTM_NEWNEIGH:
     case RTM_DELNEIGH: {

@@ -18,6 +18,7 @@ class NetworkMonitor {
     bool gone;
     std::uint32_t index;        // of the link; routes: 0
     std::uint8_t protocol = 0;  // of a route: who made it
+    bool is_default = false;    // of a route: to everywhere
   };
   struct Changes {
     std::vector<Change> changes;
