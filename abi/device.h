@@ -2,6 +2,8 @@
 
 #include "abi/addr.h"
 
+#define WEIR_DEVICES 64 /* capacity of the map */
+
 /* Map weir_device: ifindex -> a link of this node by which packets leave. */
 struct weir_device {
   struct weir_addr v4; /* source of translated connections; zero: none */

@@ -44,7 +44,7 @@ struct {
 /* ifindex -> link by which packets leave. Written and deleted by the agent. */
 struct {
   __uint(type, BPF_MAP_TYPE_HASH);
-  __uint(max_entries, 64);
+  __uint(max_entries, WEIR_DEVICES);
   __type(key, __u32);
   __type(value, struct weir_device);
 } weir_device SEC(".maps");

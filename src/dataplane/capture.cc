@@ -137,18 +137,21 @@ std::uint64_t Dataplane::count_connections() const {
 }
 
 std::vector<MapUse> Dataplane::map_use(std::uint64_t connections) const {
-  std::vector<MapUse> out = {
-      {"weir_ct", connections, settings_.ct_max},
-      {"weir_endpoint", endpoints_.realized().size(), settings_.endpoint_max},
-      {"weir_route", routes_.realized().size(), settings_.route_max},
-      {"weir_device", devices_.size(), 64}};
+  std::vector<MapUse> out;
+  const auto add = [&](const char* map, std::uint64_t entries) {
+    out.push_back({map, entries, capacity_of(map, settings_).value_or(0)});
+  };
+  add("weir_ct", connections);
+  add("weir_endpoint", endpoints_.realized().size());
+  add("weir_route", routes_.realized().size());
+  out.push_back({"weir_device", devices_.realized().size(), WEIR_DEVICES});
   if (services_ == nullptr) return out;
   const ServiceTables::Use use = services_->tables().use();
-  out.push_back({"weir_service", use.rows, settings_.service_max});
-  out.push_back({"weir_set", use.sets, settings_.service_max});
-  out.push_back({"weir_backend", use.backends, settings_.backend_max});
+  add("weir_service", use.rows);
+  add("weir_set", use.sets);
+  add("weir_backend", use.backends);
   out.push_back({"weir_ring", use.rings, settings_.ring_max});
-  out.push_back({"weir_srcrange", use.ranges, settings_.source_range_max});
+  add("weir_srcrange", use.ranges);
   return out;
 }
 

@@ -1,16 +1,42 @@
 #include "dataplane/dataplane.h"
 
 #include <bpf/libbpf.h>
+#include <fmt/format.h>
 #include <sys/mman.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <chrono>
-#include <cstring>
+#include <cstddef>
+#include <string>
+#include <string_view>
+#include <vector>
 
 #include "sys/netns.h"
 
 namespace weir {
+namespace {
+
+constexpr std::size_t kNamed = 3;  // of rows that are missing
+
+// Puts before the error which of the rows that are wanted the table lacks.
+template <typename Wanted, typename TableType>
+Error naming_missing(const Error& why, std::string_view what, const Wanted& wanted,
+                     const Reconciler<TableType>& table) {
+  std::vector<std::string> missing;
+  for (const auto& [key, value] : wanted) {
+    if (!table.realized().contains(to_abi(key))) missing.push_back(key.to_string());
+  }
+  if (missing.empty()) return why;
+  const std::size_t named = std::min(missing.size(), kNamed);
+  return why.within(fmt::format(
+      "{} of {} {} are missing ({}{})", missing.size(), wanted.size(), what,
+      fmt::join(missing.begin(), missing.begin() + static_cast<std::ptrdiff_t>(named), ", "),
+      named < missing.size() ? ", ..." : ""));
+}
+
+}  // namespace
 
 Result<StateMapping> StateMapping::open(int map) {
   void* memory = mmap(nullptr, sizeof(weir_state), PROT_READ | PROT_WRITE, MAP_SHARED, map, 0);
@@ -52,7 +78,8 @@ Dataplane::Dataplane(PinPaths paths, Settings settings, Programs programs, Maps 
       tracepoint_attacher_(paths_),
       endpoint_table_(maps_.endpoint.get(), "weir_endpoint"),
       route_table_(maps_.route.get(), "weir_route"),
-      netns_table_(maps_.netns.get(), "weir_netns") {}
+      netns_table_(maps_.netns.get(), "weir_netns"),
+      device_table_(maps_.device.get(), "weir_device") {}
 
 Result<std::unique_ptr<Dataplane>> Dataplane::open(const std::string& bpffs,
                                                    const Settings& wanted) {
@@ -72,10 +99,7 @@ Result<std::unique_ptr<Dataplane>> Dataplane::open(const std::string& bpffs,
   WEIR_TRY(plane->netns_.adopt());
   WEIR_ASSIGN(const std::uint64_t cookie, current_netns_cookie());
   plane->state_.set_netns(cookie);
-  WEIR_TRY((Table<std::uint32_t, weir_device>(plane->maps_.device.get(), "weir_device")
-                .for_each([&](std::uint32_t ifindex, const weir_device& device) {
-                  plane->devices_[ifindex] = device;
-                })));
+  WEIR_TRY(plane->devices_.adopt());
   if (settings.services != 0) {
     WEIR_ASSIGN(plane->services_, ServiceMaps::open(plane->maps_, settings));
   }
@@ -87,26 +111,45 @@ Result<std::unique_ptr<Dataplane>> Dataplane::open(const std::string& bpffs,
 }
 
 Result<void> Dataplane::apply(const Entries& entries) {
-  Reconciler<EndpointTable>::Rows endpoints;
-  for (const auto& [address, endpoint] : entries.endpoints) endpoints[to_abi(address)] = endpoint;
-  Reconciler<RouteTable>::Rows routes;
-  for (const auto& [cidr, route] : entries.routes) routes[to_abi(cidr)] = route;
   bool changed = false;
-  const auto version = static_cast<std::uint32_t>(state_.epoch() + 1);
-  auto endpoints_done = endpoints_.apply(endpoints, version, &changed);
-  auto routes_done = routes_.apply(routes, version, &changed);
+  auto pods = write_pods(entries, &changed);
+  auto routes = write_routes(entries, &changed);
   if (changed) state_.bump_epoch();
-  WEIR_TRY(endpoints_done);
-  WEIR_TRY(routes_done);
-  return apply_netns(entries);
+  WEIR_TRY(pods);
+  return routes;
 }
 
-// No packet reads this table: it needs no epoch.
-Result<void> Dataplane::apply_netns(const Entries& entries) {
-  Reconciler<NetnsTable>::Rows rows;
-  for (const auto& [cookie, netns] : entries.netns) rows[cookie] = netns;
+Result<void> Dataplane::apply_pods(const Entries& entries) {
   bool changed = false;
-  return netns_.apply(rows, 0, &changed);
+  auto pods = write_pods(entries, &changed);
+  if (changed) state_.bump_epoch();
+  return pods;
+}
+
+std::uint32_t Dataplane::next_version() const {
+  return static_cast<std::uint32_t>(state_.epoch() + 1);
+}
+
+Result<void> Dataplane::write_pods(const Entries& entries, bool* changed) {
+  Reconciler<EndpointTable>::Rows endpoints;
+  for (const auto& [address, endpoint] : entries.endpoints) endpoints[to_abi(address)] = endpoint;
+  auto written = endpoints_.apply(endpoints, next_version(), changed);
+  Reconciler<NetnsTable>::Rows netns;
+  for (const auto& [cookie, who] : entries.netns) netns[cookie] = who;
+  bool unread = false;  // no packet reads this table: it needs no epoch
+  auto callers = netns_.apply(netns, 0, &unread);
+  if (!written) {
+    return naming_missing(written.error(), "pod addresses", entries.endpoints, endpoints_);
+  }
+  return callers;
+}
+
+Result<void> Dataplane::write_routes(const Entries& entries, bool* changed) {
+  Reconciler<RouteTable>::Rows routes;
+  for (const auto& [cidr, route] : entries.routes) routes[to_abi(cidr)] = route;
+  auto written = routes_.apply(routes, next_version(), changed);
+  if (!written) return naming_missing(written.error(), "routes", entries.routes, routes_);
+  return {};
 }
 
 // The programs compare with bpf_ktime_get_ns(): the same clock.
@@ -150,28 +193,13 @@ ServiceTables::Applied Dataplane::prune_services() { return publish(services_->t
 
 Result<void> Dataplane::set_devices(const std::map<std::uint32_t, weir_device>& devices,
                                     std::uint32_t tunnel) {
-  Table<std::uint32_t, weir_device> table(maps_.device.get(), "weir_device");
+  Reconciler<DeviceTable>::Rows rows;
+  for (const auto& [ifindex, device] : devices) rows[ifindex] = device;
   bool changed = state_.tunnel() != tunnel;
-  for (const auto& [ifindex, device] : devices) {
-    const auto known = devices_.find(ifindex);
-    if (known != devices_.end() && std::memcmp(&known->second, &device, sizeof device) == 0)
-      continue;
-    WEIR_TRY(table.update(ifindex, device));
-    devices_[ifindex] = device;
-    changed = true;
-  }
-  for (auto known = devices_.begin(); known != devices_.end();) {
-    if (devices.contains(known->first)) {
-      ++known;
-      continue;
-    }
-    WEIR_TRY(table.erase(known->first));
-    known = devices_.erase(known);
-    changed = true;
-  }
+  auto written = devices_.apply(rows, 0, &changed);
   state_.set_tunnel(tunnel);
   if (changed) state_.bump_epoch();
-  return {};
+  return written;
 }
 
 bool Dataplane::has_pins() const {

@@ -81,8 +81,10 @@ class Dataplane {
   const std::vector<std::string>& warnings() const { return remarks_.warnings; }
   const std::vector<std::string>& notes() const { return remarks_.notes; }
 
-  // Makes the tables equal to the entries, then publishes by one epoch.
+  // Makes the tables equal to the entries, as far as there is room, then publishes by one epoch.
   Result<void> apply(const Entries& entries);
+  // Only the tables of this node's pods: what becomes of a pod is no matter of routes.
+  Result<void> apply_pods(const Entries& entries);
   // With Settings::services only. What Services need is written, and published when connections
   // must be judged again.
   ServiceTables::Applied apply_services(const ServiceChanges& changes);
@@ -166,8 +168,12 @@ class Dataplane {
   using EndpointTable = Table<weir_addr, weir_endpoint>;
   using RouteTable = Table<weir_route_key, weir_route>;
   using NetnsTable = Table<std::uint64_t, weir_netns>;
+  using DeviceTable = Table<std::uint32_t, weir_device>;
 
-  Result<void> apply_netns(const Entries& entries);
+  // The epoch that is published next.
+  std::uint32_t next_version() const;
+  Result<void> write_pods(const Entries& entries, bool* changed);
+  Result<void> write_routes(const Entries& entries, bool* changed);
   Result<bool> attach_both(const std::string& ifname, std::uint32_t ifindex, const Fd& ingress,
                            const Fd& egress);
 
@@ -185,11 +191,12 @@ class Dataplane {
   EndpointTable endpoint_table_;
   RouteTable route_table_;
   NetnsTable netns_table_;
+  DeviceTable device_table_;
   Reconciler<EndpointTable> endpoints_{endpoint_table_};
   Reconciler<RouteTable> routes_{route_table_};
   std::unique_ptr<ServiceMaps> services_;  // null: the setting is off
   Reconciler<NetnsTable> netns_{netns_table_};
-  std::map<std::uint32_t, weir_device> devices_;
+  Reconciler<DeviceTable> devices_{device_table_};
   Remarks remarks_;
 };
 

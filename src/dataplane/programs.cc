@@ -103,19 +103,6 @@ std::string build_id(const weir_settings& settings) {
   return fmt::format("{:016x}", hash);
 }
 
-std::uint32_t capacity_of(std::string_view map, const Settings& settings) {
-  if (map == "weir_ct") return settings.ct_max;
-  if (map == "weir_endpoint" || map == "weir_netns") return settings.endpoint_max;
-  if (map == "weir_route") return settings.route_max;
-  if (map == "weir_events") return settings.events_bytes;
-  if (map == "weir_service" || map == "weir_set" || map == "weir_ring") return settings.service_max;
-  if (map == "weir_backend") return settings.backend_max;
-  if (map == "weir_ring_slot") return ring_words(settings);
-  if (map == "weir_affinity") return settings.affinity_max;
-  if (map == "weir_srcrange") return settings.source_range_max;
-  return 0;
-}
-
 bool is_unshared(std::string_view map) {
   for (const char* name : kUnshared) {
     if (map == name) return true;
@@ -127,7 +114,7 @@ bool is_unshared(std::string_view map) {
 Result<void> prepare_map(const bpf_object* object, bpf_map* map, const PinPaths& paths,
                          const Settings& settings, Migration& migration) {
   const std::string name = bpf_map__name(map);
-  if (const auto capacity = capacity_of(name, settings); capacity != 0) {
+  if (const auto capacity = capacity_of(name, settings).value_or(0); capacity != 0) {
     bpf_map__set_max_entries(map, capacity);
   }
   const std::string path = paths.maps() + "/" + name;

@@ -90,9 +90,7 @@ Result<void> ServiceMaps::update(const std::vector<weir_service>& rows, std::siz
   const int err = bpf_map_update_batch(rows_map_, keys.data(), rows.data(), &count, &options);
   *done = count;
   if (err == 0) return {};
-  if (-err == E2BIG) {
-    return Error(Code::kKernel, "map weir_service is full: raise --service-max", E2BIG);
-  }
+  if (-err == E2BIG) return table_is_full("weir_service", -err);
   return errno_error(-err, "map weir_service");
 }
 

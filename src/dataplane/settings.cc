@@ -2,8 +2,10 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <bit>
 #include <cstdint>
+#include <iterator>
 
 #include "abi/rendezvous.h"
 
@@ -43,7 +45,40 @@ Result<void> check_services(const Settings& s) {
   return {};
 }
 
+struct Capacity {
+  std::string_view map;
+  const char* setting;
+  std::uint32_t (*value)(const Settings&);
+};
+
+constexpr Capacity kCapacities[] = {
+#define WEIR_CAPACITY(map, setting) {#map, #setting, [](const Settings& s) { return s.setting; }},
+#include "abi/settings.def"
+    {"weir_ring_slot", "ring_max", ring_words},
+};
+
+const Capacity* find_capacity(std::string_view map) {
+  const auto* found = std::ranges::find(kCapacities, map, &Capacity::map);
+  return found == std::end(kCapacities) ? nullptr : found;
+}
+
 }  // namespace
+
+std::optional<std::uint32_t> capacity_of(std::string_view map, const Settings& settings) {
+  const Capacity* capacity = find_capacity(map);
+  if (capacity == nullptr) return std::nullopt;
+  return capacity->value(settings);
+}
+
+Error table_is_full(std::string_view map, int saved_errno) {
+  std::string text = fmt::format("map {} is full", map);
+  if (const Capacity* capacity = find_capacity(map)) {
+    std::string flag = capacity->setting;
+    std::ranges::replace(flag, '_', '-');
+    text += ": raise --" + flag;
+  }
+  return {Code::kKernel, std::move(text), saved_errno};
+}
 
 Result<void> check(const Settings& s) {
   if (s.nat_port_min == 0 || s.nat_port_min > s.nat_port_max) {

@@ -1,7 +1,9 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
+#include <string_view>
 
 #include "abi/settings.h"
 #include "base/result.h"
@@ -33,6 +35,12 @@ struct Settings {
 inline std::uint32_t ring_words(const Settings& settings) {
   return settings.ring_max * ((settings.maglev_slots + 1) / 2);
 }
+
+// None: settings do not say.
+std::optional<std::uint32_t> capacity_of(std::string_view map, const Settings& settings);
+
+// kKernel, naming the map and, where there is one, the flag that makes more room.
+Error table_is_full(std::string_view map, int saved_errno);
 
 // kInvalid, naming the setting and what it may be.
 Result<void> check(const Settings& settings);

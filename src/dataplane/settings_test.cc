@@ -46,6 +46,15 @@ TEST(Settings, WrongOnesAreNamed) {
   }
 }
 
+TEST(Settings, AFullTableIsNamedWithTheFlagThatMakesRoom) {
+  EXPECT_EQ(table_is_full("weir_endpoint", 7).text(),
+            "map weir_endpoint is full: raise --endpoint-max");
+  EXPECT_EQ(table_is_full("weir_srcrange", 7).text(),
+            "map weir_srcrange is full: raise --source-range-max");
+  EXPECT_EQ(table_is_full("weir_device", 7).text(), "map weir_device is full");
+  EXPECT_EQ(table_is_full("weir_device", 7).saved_errno(), 7);
+}
+
 TEST(Settings, SwitchedOffTunnelNeedsNoPort) {
   Settings settings;
   settings.tunnel = 0;

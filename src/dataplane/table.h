@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "base/result.h"
+#include "dataplane/settings.h"
 
 namespace weir {
 
@@ -26,10 +27,7 @@ class Table {
   Result<void> update(const Key& key, const Value& value) {
     if (bpf_map_update_elem(fd_, &key, &value, BPF_ANY) == 0) return {};
     const int saved = errno;
-    if (saved == E2BIG || saved == ENOSPC) {
-      return Error(Code::kKernel, "map " + name_ + " is full: raise its capacity in the settings",
-                   saved);
-    }
+    if (saved == E2BIG || saved == ENOSPC) return table_is_full(name_, saved);
     return errno_error(saved, "map " + name_);
   }
 
