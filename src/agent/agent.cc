@@ -119,7 +119,7 @@ Result<void> Agent::start() {
   // Pods reach each other while Services are listed still.
   WEIR_TRY(refresh_uplinks());
   WEIR_TRY(open_sandboxes());
-  WEIR_TRY(realize());
+  realize_as_far();
   if (!has_earlier_services()) WEIR_TRY(await_all_objects());
   serves_before_synced_ = !synced_;
   if (synced_) objects_are_complete();

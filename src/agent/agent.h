@@ -110,7 +110,9 @@ class Agent final : public Sink, public EndpointSink, public api::Backend {
 
   // Desired state -> kernel. Cheap when nothing has changed.
   Result<void> realize();
+  void realize_as_far();
   void realize_soon();
+  Result<void> apply_pods();
   void look_for_gone_soon();
   Result<void> refresh_uplinks();
   Result<void> meet_services();

@@ -52,7 +52,9 @@ Result<void> Agent::refresh_uplinks() {
   WEIR_TRY(ensure_forwarding(has(Family::kIpv4), has(Family::kIpv6)));
   config_.addresses = uplinks_.addresses;
   kernel_routes_.reset();  // their source addresses may be others now
-  WEIR_TRY(plane_->set_devices(uplinks_.rows(), uplinks_.tunnel));
+  if (auto set = plane_->set_devices(uplinks_.rows(), uplinks_.tunnel); !set) {
+    return set.error().within("links to other machines (--device may name fewer)");
+  }
   for (const Uplink& device : uplinks_.devices) {
     WEIR_TRY(plane_->attach_device(device.name, device.ifindex));
   }

@@ -208,17 +208,23 @@ void Agent::realize_soon() {
   realize_timer_.async_wait([this](const auto& error) {
     if (error) return;
     realize_pending_ = false;
-    if (auto done = realize(); !done) {
-      spdlog::error("{}", done.error().text());
-      realize_errors_ = {done.error().text()};
-      realize_timer_.expires_after(1s);
-      realize_pending_ = true;
-      realize_timer_.async_wait([this](const auto& again) {
-        if (again) return;
-        realize_pending_ = false;
-        realize_soon();
-      });
-    }
+    realize_as_far();
+  });
+}
+
+// As far as tables have room; status tells what is missing, and it is tried again.
+void Agent::realize_as_far() {
+  const auto done = realize();
+  if (done) return;
+  const std::vector<std::string> errors = {done.error().text()};
+  if (errors != realize_errors_) spdlog::error("{}", errors.front());
+  realize_errors_ = errors;
+  realize_pending_ = true;
+  realize_timer_.expires_after(1s);
+  realize_timer_.async_wait([this](const auto& again) {
+    if (again) return;
+    realize_pending_ = false;
+    realize_soon();
   });
 }
 
@@ -238,12 +244,13 @@ Result<void> Agent::realize() {
     conflicts_ = compiled.conflicts;
     for (const auto& text : conflicts_) spdlog::warn("{}", text);
   }
-  WEIR_TRY(plane_->apply(compiled.entries));
+  auto applied = plane_->apply(compiled.entries);
   ask_paths(compiled.entries);
   if (compiled.entries.kernel_routes != kernel_routes_) {
     WEIR_TRY(set_kernel_routes(*netlink_, compiled.entries.kernel_routes, uplinks_));
     kernel_routes_ = compiled.entries.kernel_routes;
   }
+  WEIR_TRY(applied);
   realize_errors_.clear();
   return {};
 }
@@ -279,14 +286,18 @@ Result<void> Agent::publish(const Endpoint& endpoint) {
   store_.upsert(endpoint);
   // While records are read back, the tables still hold what they say: nothing is judged dead yet.
   if (!restored_) return {};
-  const Compiled compiled = compile(store_.snapshot(), config_);
-  if (auto applied = plane_->apply(compiled.entries); !applied) {
+  if (auto applied = apply_pods(); !applied) {
     store_.erase_endpoint(endpoint.handle);
+    (void)apply_pods();  // takes away what had room of it
     plane_->detach(endpoint.host_ifname);
     return applied.error();
   }
   if (services_ != nullptr) services_->changed_now();
   return {};
+}
+
+Result<void> Agent::apply_pods() {
+  return plane_->apply_pods(compile(store_.snapshot(), config_).entries);
 }
 
 Result<void> Agent::retract(std::uint32_t handle) {
@@ -296,7 +307,7 @@ Result<void> Agent::retract(std::uint32_t handle) {
   store_.erase_endpoint(handle);
   if (!restored_) return {};
   if (services_ != nullptr) services_->changed_now();
-  auto applied = plane_->apply(compile(store_.snapshot(), config_).entries);
+  auto applied = apply_pods();
   forget_kernel_drops();
   return applied;
 }

@@ -215,6 +215,7 @@ class Node(Namespace, Agent):
                                           for address in self.address.values()]}})
 
     def command(self, *arguments):
+        """None as value: without the flag."""
         options = {"--node": self.node, "--run-dir": self.run_dir, "--state-dir": self.state,
                    "--bpffs": self.bpffs / "weir", "--objects": self.lab.objects,
                    "--device": "eth0", "--cgroup": self.cgroup.path}
@@ -226,7 +227,7 @@ class Node(Namespace, Agent):
                 options[flag] = value
         if "--kubeconfig" in options:
             del options["--objects"]
-        words = [word for pair in options.items() for word in pair] + repeated
+        words = [word for pair in options.items() if pair[1] is not None for word in pair] + repeated
         return [str(word) for word in ("nsenter", f"--net={self.path}", self.agent, *words)]
 
     def launch(self, *arguments, under=(), **options):
