@@ -29,6 +29,7 @@ __u32 opens_every = 0; /* each n-th packet is the SYN of a new flow; 0: none */
 __u32 next_new = 0;    /* the flow that is opened next */
 __u32 client_base = 0, client_step = 0, vip_base = 0, vip_step = 0, port_step = 0;
 bool answers = false;
+bool goes_on = false; /* in place of a SYN: the client's next packet */
 __u32 ports = 1;
 __u16 first_port = 1024;
 __u8 link[ETH_ALEN]; /* that frames are for */
@@ -62,7 +63,7 @@ static __always_inline bool write(void* data, void* end) {
   ip->ttl = 64;
   tcp->source = answers ? vip_port : port;
   tcp->dest = answers ? port : vip_port;
-  ((__u8*)tcp)[13] = !opens ? ACK : answers ? SYN | ACK : SYN;
+  ((__u8*)tcp)[13] = !opens || goes_on ? ACK : answers ? SYN | ACK : SYN;
   for (int i = 0; i < ETH_ALEN; i++) eth->h_dest[i] = link[i];
   return true;
 }

@@ -63,7 +63,7 @@ class Bench {
   // Connections [known, count) of the way, answered.
   void open(const Way& way, std::uint32_t known, std::uint32_t count) {
     begin(way, false, known, count);
-    begin(way, true, known, count);
+    answer(way, known, count);
   }
   // Nanoseconds of one packet of one of `flows` connections.
   double cost(const Way& way, bool answers, std::uint32_t flows) {
@@ -77,7 +77,7 @@ class Bench {
     const double base = run(way, false, known, 1, kFirsts, true);
     fresh_->bss->next_new = known;
     const double each = run(way, false, known, 1, kFirsts, false) - base;
-    begin(way, true, known, known + kFirsts);
+    answer(way, known, known + kFirsts);
     known += kFirsts;
     return each;
   }
@@ -100,6 +100,14 @@ class Bench {
       run(way, answers, to, 1, std::min(kRepeat, to - at), false);
     }
     bed_.drain();
+  }
+
+  // After it both ends have spoken, and the client once more: nothing is half-open.
+  void answer(const Way& way, std::uint32_t from, std::uint32_t to) {
+    begin(way, true, from, to);
+    fresh_->bss->goes_on = true;
+    begin(way, false, from, to);
+    fresh_->bss->goes_on = false;
   }
 
   double run(const Way& way, bool answers, std::uint32_t flows, std::uint32_t opens_every,

@@ -139,6 +139,7 @@ TEST_P(Xdp, WithoutATunnelBothWaysAreRouted) {
     return eth(kMacUplink, kMacNodeR) / ip(cast().node_r, cast().node) / l4;
   };
   bed().from_nic(backends(tcp(8080, port, SYN | ACK)));
+  bed().from_nic(from_client(tcp(40000, kNodePort, ACK)));
   const XdpOutcome there = run_twice(from_client(tcp(40000, kNodePort, ACK)).bytes());
   EXPECT_EQ(there.verdict, XDP_TX);
   EXPECT_TRUE(same_packet(
@@ -205,6 +206,7 @@ TEST_P(Xdp, TheTunnelMayBeOfEitherFamily) {
   const Outcome request = bed().from_nic(from_client(tcp(40000, kNodePort, SYN)));
   const std::uint16_t port = Wire::parse(request.frame)->src_port.value();
   bed().from_tunnel(other.node_r, from_backend(tcp(8080, port, SYN | ACK)));
+  bed().from_nic(from_client(tcp(40000, kNodePort, ACK)));
   const XdpOutcome there =
       run_twice((from_client(tcp(40000, kNodePort, ACK)) / payload(33)).bytes());
   EXPECT_EQ(there.verdict, XDP_TX);
@@ -228,6 +230,8 @@ TEST_P(Xdp, WhatIsHandedOverKeepsItsTuple) {
            tcp(40000, 80, flags);
   };
   bed().from_nic(client(SYN));
+  EXPECT_TRUE(is_left(client(ACK))) << "it ends the opening";
+  bed().from_nic(client(ACK));
   const XdpOutcome sent = run_twice(client(ACK).bytes());
   EXPECT_EQ(sent.verdict, XDP_TX);
   const Packet inner =
