@@ -20,7 +20,7 @@ void expect(bool what) {
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   const std::string text(reinterpret_cast<const char*>(data), size);
   for (const weir::Sysctl& one : weir::parse_kept_sysctls(text)) {
-    expect(one.key.starts_with("net/") && one.key.find("..") != 4);
+    expect(one.key.starts_with("net/"));
     expect(("/" + one.key + "/").find("/../") == std::string::npos);
     expect(one.value.find('\n') == std::string::npos);
   }
