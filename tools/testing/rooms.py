@@ -5,6 +5,7 @@ As a program, it is such a room: reads {name, command, limit, preset} from its i
 answers with the result."""
 
 import collections
+import contextlib
 import dataclasses
 import json
 import os
@@ -85,9 +86,8 @@ def run_commands(commands, root, logs, seconds, count, preset="release"):
     names = sorted(commands, key=last.seconds, reverse=True)
     alone = [name for name in names if ALONE.search(Path(commands[name][0]).read_text())]
     together = [name for name in names if name not in alone]
-    made = [path for path in map(Path, OWN_FOLDERS) if not path.exists()]
-    for path in made:
-        path.mkdir(parents=True)
+    for folder in OWN_FOLDERS:  # to mount there
+        Path(folder).mkdir(parents=True, exist_ok=True)
     rooms = []
     try:
         rooms += [Room(number, root, logs) for number in range(min(count, len(names)))]
@@ -99,8 +99,9 @@ def run_commands(commands, root, logs, seconds, count, preset="release"):
     finally:
         for room in rooms:
             room.close()
-        for path in made:
-            path.rmdir()
+        for folder in OWN_FOLDERS:
+            with contextlib.suppress(OSError):  # in use
+                os.rmdir(folder)
 
 
 def run_batch(names, commands, rooms, seconds, preset):
