@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sched.h>
+#include <sys/file.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -31,6 +32,12 @@ char knob() {
   return file && read(file.get(), &value, 1) == 1 ? value : '?';
 }
 
+// While nobody has it set: users hold the lock as long as that.
+char knob_at_rest() {
+  const Fd file(open(kKnob, O_RDWR | O_CLOEXEC));
+  return file && flock(file.get(), LOCK_EX) == 0 ? knob() : '?';
+}
+
 void be_killed_with_it() {
   const pid_t child = fork();
   if (child == 0) {
@@ -40,42 +47,38 @@ void be_killed_with_it() {
   waitpid(child, nullptr, 0);
 }
 
-TEST(ExpeditedRcu, IsSetFromAContainerThatWritesToRunWeirAlone) {
-  if (geteuid() != 0) GTEST_SKIP() << "needs root";
-  if (access(kKnob, W_OK) != 0) GTEST_SKIP() << kKnob << " cannot be written";
+// What `body` returns in a process of its own, in the container; -1: it was killed.
+int in_container(int (*body)()) {
   const pid_t child = fork();
-  ASSERT_GE(child, 0);
-  if (child == 0) {
-    if (!enter_container()) _exit(2);
-    char value = '?';
-    {
-      const ExpeditedRcu expedited;
-      value = knob();
-    }
-    _exit(value == '1' ? EXIT_SUCCESS : EXIT_FAILURE);
-  }
+  if (child == 0) _exit(enter_container() ? body() : 2);
   int status = 0;
-  ASSERT_EQ(waitpid(child, &status, 0), child);
-  ASSERT_TRUE(WIFEXITED(status));
-  EXPECT_EQ(WEXITSTATUS(status), EXIT_SUCCESS) << "2: it could not make the container";
+  return waitpid(child, &status, 0) == child && WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
-TEST(ExpeditedRcu, EndsAlsoWhenItsUserWasKilled) {
-  if (geteuid() != 0) GTEST_SKIP() << "needs root";
-  if (access(kKnob, W_OK) != 0) GTEST_SKIP() << kKnob << " cannot be written";
-  const pid_t child = fork();
-  ASSERT_GE(child, 0);
-  if (child == 0) {
-    if (!enter_container()) _exit(2);
-    be_killed_with_it();
-    if (access(kMark, F_OK) != 0) _exit(3);
-    ExpeditedRcu::end_abandoned();
-    _exit(access(kMark, F_OK) != 0 && knob() == '0' ? EXIT_SUCCESS : EXIT_FAILURE);
+class ExpeditedRcuTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    if (geteuid() != 0) GTEST_SKIP() << "needs root";
+    if (access(kKnob, W_OK) != 0) GTEST_SKIP() << kKnob << " cannot be written";
   }
-  int status = 0;
-  ASSERT_EQ(waitpid(child, &status, 0), child);
-  ASSERT_TRUE(WIFEXITED(status));
-  EXPECT_EQ(WEXITSTATUS(status), EXIT_SUCCESS) << "2: it could not make the container";
+};
+
+TEST_F(ExpeditedRcuTest, IsSetFromAContainerThatWritesToRunWeirAlone) {
+  const int status = in_container([] {
+    const ExpeditedRcu expedited;
+    return knob() == '1' ? EXIT_SUCCESS : EXIT_FAILURE;
+  });
+  EXPECT_EQ(status, EXIT_SUCCESS) << "2: it could not make the container";
+}
+
+TEST_F(ExpeditedRcuTest, EndsAlsoWhenItsUserWasKilled) {
+  const int status = in_container([] {
+    be_killed_with_it();
+    if (access(kMark, F_OK) != 0) return 3;
+    ExpeditedRcu::end_abandoned();
+    return access(kMark, F_OK) != 0 && knob_at_rest() == '0' ? EXIT_SUCCESS : EXIT_FAILURE;
+  });
+  EXPECT_EQ(status, EXIT_SUCCESS) << "2: it could not make the container";
 }
 
 }  // namespace
