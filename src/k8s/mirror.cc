@@ -51,6 +51,15 @@ Result<void> check_kind(element object, const std::string& wanted) {
   return invalid("a {} stands where a {} is due", k8s::shown(found), wanted);
 }
 
+// Go writes a list of nothing as null as well as [].
+Result<std::vector<element>> items_of(element list) {
+  const auto found = list["items"];
+  simdjson::dom::array items;
+  if (found.is_null()) return std::vector<element>();
+  if (found.get(items) != simdjson::SUCCESS) return invalid("a list has no items");
+  return std::vector<element>(items.begin(), items.end());
+}
+
 }  // namespace
 
 // --- lists ------------------------------------------------------------------------------------
@@ -63,21 +72,19 @@ void Mirror::begin_list() {
 
 Result<std::string> Mirror::take_page(std::string_view body) {
   element root;
-  simdjson::dom::array items;
   if (const auto code = parser_.parse(body.data(), body.size()).get(root)) {
     return invalid("a list is no JSON: {}", simdjson::error_message(code));
   }
   WEIR_TRY(check_kind(root, std::string(kind_name(kind_)) + "List"));
   const std::uint64_t version = version_at(root);
   if (version == 0) return invalid("a list has no resourceVersion");
-  if (root["items"].get(items) != simdjson::SUCCESS && !root["items"].is_null()) {
-    return invalid("a list has no items");
-  }
+  const auto items = items_of(root);
+  if (!items) return items.error();
   // Later pages may be of a later time: the watch tells what happened since the first.
   if (listed_ == 0) listed_ = version;
   WEIR_TRY(check_is_new(version));
-  for (const element item : items) WEIR_TRY(check_object(item));
-  for (const element item : items) keep(item);
+  for (const element item : *items) WEIR_TRY(check_object(item));
+  for (const element item : *items) keep(item);
   std::string token = text_at(root, "/metadata/continue");
   if (token.empty()) list_is_complete(listed_);
   return token;

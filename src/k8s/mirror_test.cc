@@ -73,6 +73,16 @@ class MirrorTest : public ::testing::Test {
   Mirror mirror_{Kind::kNamespace, sink_};
 };
 
+TEST_F(MirrorTest, AListOfNothingMayBeNull) {
+  list(10, {object("a", 3)});
+  EXPECT_THAT(told(), ElementsAre("+a 3"));
+  mirror_.begin_list();
+  const auto token = mirror_.take_page(R"({"metadata":{"resourceVersion":"20"},"items":null})");
+  ASSERT_TRUE(token) << token.error().text();
+  EXPECT_THAT(told(), ElementsAre("-a"));
+  EXPECT_FALSE(mirror_.lists());
+}
+
 TEST_F(MirrorTest, WhatALaterListDoesNotHaveIsErased) {
   list(10, {object("a", 3), object("b", 4)});
   EXPECT_THAT(told(), ElementsAre("+a 3", "+b 4"));
