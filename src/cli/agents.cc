@@ -8,6 +8,7 @@
 #include <future>
 
 #include "cli/bridge.h"
+#include "cli/say.h"
 
 namespace weir::cli {
 namespace {
@@ -95,7 +96,7 @@ Result<std::vector<Agent>> find_agents(const AgentOptions& options, const std::s
 }
 
 int fail(const Error& error) {
-  fmt::print(stderr, "weir: {}\n", error.text());
+  say(error.text());
   switch (error.code()) {
     case Code::kNotFound:
     case Code::kUnavailable:
@@ -135,7 +136,7 @@ Result<void> ask_each(const std::vector<Agent>& agents, const std::string& targe
     return Error(first.code(),
                  fmt::format("no Weir agent answers: {}: is it running?", first.text()));
   }
-  for (const Error& error : errors) fmt::print(stderr, "weir: {}\n", error.text());
+  for (const Error& error : errors) say(error.text());
   return {};
 }
 

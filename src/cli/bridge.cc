@@ -18,6 +18,8 @@
 #include <cstring>
 #include <filesystem>
 
+#include "cli/say.h"
+
 namespace weir::cli {
 namespace {
 
@@ -65,7 +67,7 @@ Result<void> Bridge::listen(const std::vector<AgentPod>& pods) {
   stop_ = Fd(eventfd(0, EFD_CLOEXEC));
   for (const AgentPod& pod : pods) {
     if (!pod.runs()) {
-      fmt::print(stderr, "weir: node {}: the agent's pod {} is {}\n", pod.node, pod.pod, pod.state);
+      say("node {}: the agent's pod {} is {}", pod.node, pod.pod, pod.state);
       continue;
     }
     const std::string path = fmt::format("{}/{}", folder_, ends_.size());

@@ -8,6 +8,7 @@
 #include "api/query.h"
 #include "api/status.h"
 #include "cli/agents.h"
+#include "cli/say.h"
 #include "cli/stop_signal.h"
 #include "cli/tuple.h"
 #include "cli/verbs.h"
@@ -139,7 +140,7 @@ int run(const Options& options) {
   const auto packets = write_capture(options, streams);
   if (!packets) return fail(packets.error());
   tell(options, *packets);
-  if (*packets == 0) fmt::print(stderr, "weir: no packet matched in {} s\n", options.seconds);
+  if (*packets == 0) say("no packet matched in {} s", options.seconds);
   return *packets == 0 ? kNothing : kOk;
 }
 

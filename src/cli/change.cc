@@ -7,6 +7,7 @@
 #include <cstdio>
 
 #include "cli/agents.h"
+#include "cli/say.h"
 #include "cli/stop_signal.h"
 #include "local/dns.h"
 #include "local/summary.h"
@@ -32,8 +33,8 @@ int wait_settled(const ChangeOptions& options, const local::Paths& paths, std::u
   if (waited == Waited::kEnough) return kOk;
   if (waited == Waited::kStopped) return 130;
   const auto status = read_status(paths);
-  fmt::print(stderr, "weir: not settled after {} s:\n{}", options.wait_seconds,
-             status ? complaints(*status) : status.error().text() + "\n");
+  say("not settled after {} s:\n{}", options.wait_seconds,
+      status ? complaints(*status) : status.error().text());
   return kError;
 }
 

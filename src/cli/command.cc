@@ -3,11 +3,15 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <cerrno>
 #include <cstdio>
+#include <cstring>
 #include <deque>
 #include <sstream>
+#include <system_error>
 
 #include "base/version.h"
+#include "cli/say.h"
 
 namespace weir::cli {
 namespace {
@@ -153,7 +157,7 @@ Command& Program::verb(const std::string& name, const std::string& help) {
   return parts_->commands.emplace_back(*parts_->app.add_subcommand(name, help), parts_->plugin);
 }
 
-int Program::run(int argc, const char* const* argv) {
+int Program::run_verb(int argc, const char* const* argv) {
   CLI::App& app = parts_->app;
   const auto chosen = [&]() -> const CLI::App& {
     const auto subcommands = app.get_subcommands();
@@ -182,6 +186,17 @@ int Program::run(int argc, const char* const* argv) {
   }
   fmt::print("{}", app.help());
   return kOk;
+}
+
+int Program::run(int argc, const char* const* argv) {
+  try {
+    const int code = run_verb(argc, argv);
+    if (std::fflush(stdout) == 0 || code != kOk) return code;
+    say("cannot write to stdout: {}", std::strerror(errno));
+  } catch (const std::system_error& failed) {  // fmt::print's, of a result that nobody takes
+    say(failed.what());
+  }
+  return kError;
 }
 
 std::vector<Program::Verb> Program::verbs() const {

@@ -83,7 +83,8 @@ class Program {
 
   bool is_plugin() const;
   Command& verb(const std::string& name, const std::string& help);
-  // Parses and runs the verb; prints help or the usage error itself. The exit code.
+  // Parses and runs the verb; prints help or the usage error itself. The exit code, kError where
+  // the result could not be written.
   int run(int argc, const char* const* argv);
 
   // What completion offers: verbs that are not hidden.
@@ -102,6 +103,8 @@ class Program {
   std::vector<Verb> verbs() const;
 
  private:
+  int run_verb(int argc, const char* const* argv);
+
   struct Parts;
   std::unique_ptr<Parts> parts_;
 };

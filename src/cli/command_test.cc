@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstdio>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -98,6 +99,18 @@ TEST(Program, HelpHidesWhatIsHidden) {
   EXPECT_EQ(run(given, {"--help"}), kOk);
   EXPECT_THAT(given.text, HasSubstr("Goes"));
   EXPECT_THAT(given.text, testing::Not(HasSubstr("inner")));
+}
+
+TEST(ProgramDeathTest, AResultThatCannotBeWrittenIsAnError) {
+  const auto version_to = [](const char* path) {
+    Program program;
+    const char* words[] = {"weir", "--version"};
+    if (std::freopen(path, "w", stdout) == nullptr) std::abort();
+    std::_Exit(program.run(2, words));
+  };
+  EXPECT_EXIT(version_to("/dev/null"), testing::ExitedWithCode(kOk), "");
+  EXPECT_EXIT(version_to("/dev/full"), testing::ExitedWithCode(kError),
+              "weir: cannot write to stdout: No space left on device");
 }
 
 // Every verb has help with examples, and the scripts are such that the shells take them.

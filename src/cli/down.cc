@@ -4,6 +4,7 @@
 
 #include "cli/agents.h"
 #include "cli/local_options.h"
+#include "cli/say.h"
 #include "cli/verbs.h"
 #include "local/up.h"
 
@@ -19,8 +20,7 @@ int run(const Options& options) {
   const auto paths = options.local.paths();
   const auto lock = options.local.lock();
   if (!lock) return fail(lock.error());
-  const auto say = [](std::string_view line) { fmt::print(stderr, "weir: {}\n", line); };
-  const auto down = take_down(paths, say);
+  const auto down = take_down(paths, [](std::string_view line) { say(line); });
   options.local.forget();
   if (!down) return fail(down.error());
   if (options.output == Output::kJson) {

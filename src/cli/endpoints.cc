@@ -7,6 +7,7 @@
 
 #include "api/status.h"
 #include "cli/agents.h"
+#include "cli/say.h"
 #include "cli/status_text.h"
 #include "cli/verbs.h"
 
@@ -39,7 +40,7 @@ int run(const Options& options) {
   } else if (!all.empty()) {
     fmt::print("{}", endpoints_text(all));
   }
-  if (all.empty()) fmt::print(stderr, "weir: no pods are attached\n");
+  if (all.empty()) say("no pods are attached");
   return all.empty() ? kNothing : kOk;
 }
 

@@ -11,6 +11,7 @@
 #include "cli/agents.h"
 #include "cli/kube_options.h"
 #include "cli/manifests.h"
+#include "cli/say.h"
 #include "cli/verbs.h"
 
 namespace weir::cli {
@@ -89,14 +90,16 @@ Result<Settings> settings_of(const Options& options) {
 
 // What is worth knowing before: none of it is refused.
 void look_around(const Kubectl& kubectl, Settings& settings) {
-  const auto say = [](const std::string& text) { fmt::print(stderr, "weir: note: {}\n", text); };
+  const auto note = [](std::string_view text) { say("note: {}", text); };
   if (const auto proxy = kubectl.get({"daemonset", "kube-proxy", "--namespace", "kube-system"});
       proxy && !proxy->empty()) {
-    say("kube-proxy runs here, and Weir serves Services without it: once Weir is ready, 'kubectl "
+    note(
+        "kube-proxy runs here, and Weir serves Services without it: once Weir is ready, 'kubectl "
         "--namespace kube-system delete daemonset kube-proxy'");
   }
   if (settings["service-cidr"].empty()) {
-    say("the range of ClusterIPs is not known; --set service-cidr=RANGE tells it, so that packets "
+    note(
+        "the range of ClusterIPs is not known; --set service-cidr=RANGE tells it, so that packets "
         "to Services that do not exist are refused");
   }
   std::vector<std::string> bare;
@@ -105,7 +108,7 @@ void look_around(const Kubectl& kubectl, Settings& settings) {
     if (!node.at("spec").contains("podCIDRs")) bare.push_back(node.at("metadata").at("name"));
   }
   if (!bare.empty()) {
-    say(
+    note(
         fmt::format("without a pod range (spec.podCIDRs), as kube-controller-manager gives it with "
                     "--allocate-node-cidrs, and not served until they have one: {}",
                     fmt::join(bare, ", ")));

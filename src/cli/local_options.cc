@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <filesystem>
 
+#include "cli/say.h"
 #include "local/up.h"
 
 namespace weir::cli {
@@ -45,8 +46,8 @@ void LocalOptions::forget() const {
 }
 
 bool print_findings(const ManifestsResult& loaded) {
-  for (const auto& warning : loaded.warnings) fmt::print(stderr, "weir: warning: {}\n", warning);
-  for (const auto& error : loaded.errors) fmt::print(stderr, "weir: {}\n", error);
+  for (const auto& warning : loaded.warnings) say("warning: {}", warning);
+  for (const auto& error : loaded.errors) say(error);
   return loaded.ok();
 }
 

@@ -9,6 +9,7 @@
 #include "api/flow_line.h"
 #include "cli/agents.h"
 #include "cli/flow_text.h"
+#include "cli/say.h"
 #include "cli/stop_signal.h"
 #include "cli/verbs.h"
 #include "observe/flow_filter.h"
@@ -97,9 +98,7 @@ std::string in_order(std::string_view lines, const std::string& last) {
   return fmt::format("{}", fmt::join(sorted, ""));
 }
 
-void tell_lost(const Error& why) {
-  fmt::print(stderr, "weir: {}: its flows go on when it is back\n", why.text());
-}
+void tell_lost(const Error& why) { say("{}: its flows go on when it is back", why.text()); }
 
 int run(const Options& options) {
   const auto target = target_of(options);
@@ -125,7 +124,7 @@ int run(const Options& options) {
   if (!options.follows()) print_lines(in_order(history, options.last), options, style);
   if (!read) return fail(read.error());
   if (!options.follows() && history.empty()) {
-    fmt::print(stderr, "weir: no flows that match are remembered\n");
+    say("no flows that match are remembered");
     return kNothing;
   }
   return kOk;

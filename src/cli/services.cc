@@ -7,6 +7,7 @@
 #include <sstream>
 
 #include "cli/agents.h"
+#include "cli/say.h"
 #include "cli/services_text.h"
 #include "cli/verbs.h"
 
@@ -67,7 +68,7 @@ int run(const Options& options) {
   } else if (!lines.empty()) {
     if (const int code = print_text(options, lines); code != kOk) return code;
   }
-  if (lines.empty()) fmt::print(stderr, "weir: there are no Services\n");
+  if (lines.empty()) say("there are no Services");
   return lines.empty() ? kNothing : kOk;
 }
 

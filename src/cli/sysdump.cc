@@ -11,6 +11,7 @@
 #include "cli/agents.h"
 #include "cli/kube_options.h"
 #include "cli/redact.h"
+#include "cli/say.h"
 #include "cli/verbs.h"
 
 namespace weir::cli {
@@ -132,8 +133,7 @@ Result<void> dump(const Options& options) {
   }
   fmt::print("{}\n", path);
   if (collected.failed() > 0) {
-    fmt::print(stderr, "weir: note: {} parts could not be had; the files say why\n",
-               collected.failed());
+    say("note: {} parts could not be had; the files say why", collected.failed());
   }
   return {};
 }

@@ -8,6 +8,7 @@
 
 #include "cli/agents.h"
 #include "cli/local_options.h"
+#include "cli/say.h"
 #include "cli/stop_signal.h"
 #include "cli/verbs.h"
 #include "local/applied.h"
@@ -30,8 +31,6 @@ struct Options {
   std::uint64_t wait_seconds = 60;
   Output output = Output::kText;
 };
-
-void say(std::string_view line) { fmt::print(stderr, "weir: {}\n", line); }
 
 void choose_dns(local::Cluster& cluster) {
   const auto beside = cluster.programs + "/coredns";
@@ -126,7 +125,9 @@ int run(const Options& options) {
   const auto lock = options.local.lock();
   if (!lock) return fail(lock.error());
   const auto stop = stop_signal();  // an interruption waits until it can be undone
-  if (const auto up = bring_up(paths, *cluster, loaded.manifests, say); !up) {
+  if (const auto up =
+          bring_up(paths, *cluster, loaded.manifests, [](std::string_view line) { say(line); });
+      !up) {
     options.local.forget();
     return fail(up.error());
   }

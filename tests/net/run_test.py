@@ -78,9 +78,19 @@ def nobody_reads_any_more():
 
 
 def its_terminal_is_closed():
+    hang_up(lambda job: None)
+
+
+def its_terminal_is_closed_while_it_ends():
+    hang_up(lambda job: wait_for(lambda: "ending the controller" in job.stdout.readline(),
+                                 "weir down"))
+
+
+def hang_up(before_it_is_closed):
     job = start()
     wait_for(lambda: "Ctrl-C takes everything down" in job.stdout.readline(), "the flows")
     os.killpg(job.pid, signal.SIGHUP)
+    before_it_is_closed(job)
     job.stdout.close()
     try:
         job.wait(PATIENCE)
@@ -120,7 +130,8 @@ def main():
     subprocess.run([ROOT / "tools" / "build", "release", "programs"], check=True)
     for step in (wrong_words_are_refused, ends_by_itself, interrupted_while_it_comes_up,
                  interrupted_while_it_shows_flows, told_to_end, nobody_reads_any_more,
-                 its_terminal_is_closed, a_second_one_is_refused):
+                 its_terminal_is_closed, its_terminal_is_closed_while_it_ends,
+                 a_second_one_is_refused):
         started = time.monotonic()
         step()
         print(f"{step.__name__.replace('_', ' ')}: {time.monotonic() - started:.1f} s", flush=True)
