@@ -13,11 +13,12 @@ FAMILIES = ("IPv4", "IPv6")
 
 class Path:
     """Two pods, a server in the second; `addresses`: of the server, IPv4 and IPv6, or one of them;
-    `entry`: words before the client's command; `options`: of its own, after all others."""
+    `nodes`: of the two, where the way has nodes; `entry`: words before the client's command;
+    `options`: of its own, after all others."""
 
     def __init__(self, name, title):
         self.name, self.title = name, title
-        self.client, self.addresses = None, {}
+        self.client, self.server, self.nodes, self.addresses = None, None, [], {}
         self.port, self.entry, self.options = PORT, [], []
 
     def serve(self, system, tools, space, addresses, options, entry=()):
@@ -62,9 +63,10 @@ def raw_veth(system, tools, mtu, options, name="raw"):
 
 def connect_pods(system, tools, path, plugin, options, other=None):
     """Two pods on the plugin's node; `other`: the plugin of the server's node, if that is another."""
-    path.client, server = system.add_space(f"{path.name}-a"), system.add_space(f"{path.name}-b")
+    path.nodes = [plugin.node, (other or plugin).node]
+    path.client, path.server = (system.add_space(f"{path.name}-{end}") for end in "ab")
     plugin.add(path.client)
-    path.serve(system, tools, server, (other or plugin).add(server), options)
+    path.serve(system, tools, path.server, (other or plugin).add(path.server), options)
     return path
 
 

@@ -1,15 +1,21 @@
 """Two nodes: each way has two of its own, joined by a veth pair. Weir's native routing beside Linux
-routing, Weir's VXLAN beside the bridge plugin with the kernel's."""
+routing, bare and with the connection tracking that a node of Kubernetes has; Weir's VXLAN beside the
+bridge plugin with the kernel's. The floor is what eBPF takes that keeps no books."""
+
+import json
+import subprocess
 
 from parts import cni, paths, report, weir
-from parts.system import call
+from parts.system import Failed, call
 
 NODES = {4: ("172.28.0.10", "172.28.0.11"), 6: ("fd00:28::a", "fd00:28::b")}
 VXLAN_HEADERS = 50
 VXLAN_MAC = "0e:00:00:00:00:0"
 # Weir's way, and the one it is measured against
-PAIRS = (("weir_native", "linux_native"), ("weir_vxlan", "bridge_vxlan"))
+PAIRS = (("weir_native", "linux_native"), ("weir_native", "linux_tracking"),
+         ("weir_vxlan", "bridge_vxlan"))
 TITLES = {"weir_native": "Weir, native routing", "linux_native": "ptp plugin, Linux routing",
+          "linux_tracking": "the same, with conntrack", "floor_native": "a bare redirect in eBPF",
           "weir_vxlan": "Weir, VXLAN", "bridge_vxlan": "bridge plugin, kernel's VXLAN"}
 AHEAD = 1.1  # p50 of the other ÷ Weir's
 
@@ -83,10 +89,42 @@ def join_by_vxlan(space, node, other):
             call("ip", "-n", space, "route", "add", cidr, "via", end, "dev", "vx0")
 
 
+def join_tracking(space, node, other):
+    """As kube-proxy and a masquerading agent have it: what is no connection's is dropped, and what
+    leaves for the world is masqueraded."""
+    join_by_routes(space, node, other)
+    for cidr in other:
+        table = "ip6tables" if family(cidr) == 6 else "iptables"
+        for rule in (("-A", "FORWARD", "-m", "conntrack", "--ctstate", "INVALID", "-j", "DROP"),
+                     ("-t", "nat", "-A", "POSTROUTING", "!", "-d", cidr, "-o", "eth0", "-j",
+                      "MASQUERADE")):
+            call("ip", "netns", "exec", space, table, *rule)
+
+
+def floor_way(name, number, system, tools, mtu, options):
+    """TCP goes by two programs on each node, all else by the stack."""
+    path = reference_way(name, "ptp", number, system, tools, mtu, options, join_by_routes)
+    for node, (space, pod) in enumerate(zip(path.nodes, (path.client, path.server))):
+        link = next(name for name in macs(space) if name.startswith("veth"))
+        job = system.start([tools / "routing_floor", link, macs(pod)["eth0"], "eth0",
+                            macs(path.nodes[1 - node])["eth0"]], space,
+                           output=subprocess.PIPE)
+        said = job.stdout.readline()
+        if said != b"ready\n":
+            raise Failed(job.stderr.read().decode().strip())
+    return path
+
+
+def macs(space):
+    links = json.loads(call("ip", "-n", space, "-j", "link"))
+    return {link["ifname"]: link["address"] for link in links}
+
+
 def ways(system, tools, mtu, options, with_weir):
     raw = paths.raw_veth(system, tools, mtu, options)
-    routed = [reference_way("linux_native", "ptp", 245, system, tools, mtu, options,
-                            join_by_routes)]
+    routed = [reference_way("linux_native", "ptp", 245, system, tools, mtu, options, join_by_routes),
+              reference_way("linux_tracking", "ptp", 247, system, tools, mtu, options, join_tracking),
+              floor_way("floor_native", 248, system, tools, mtu, options)]
     tunnelled = [reference_way("bridge_vxlan", "bridge", 246, system, tools, mtu - VXLAN_HEADERS,
                                options, join_by_vxlan)]
     if with_weir:
