@@ -80,6 +80,9 @@ HealthServers::HealthServers(boost::asio::io_context& loop, std::uint16_t proxy_
   open_missing();
 }
 
+HealthServers::HealthServers(boost::asio::io_context& loop, std::uint16_t proxy_port)
+    : HealthServers(loop, proxy_port, Clock()) {}
+
 HealthServers::~HealthServers() = default;
 
 void HealthServers::update(const std::vector<ServiceTracker::Health>& services, bool node_leaving) {
@@ -100,12 +103,12 @@ void HealthServers::update(const std::vector<ServiceTracker::Health>& services, 
 }
 
 void HealthServers::queued() {
-  if (!queued_since_) queued_since_ = clock_();
+  if (!queued_since_) queued_since_ = clock_.steady();
 }
 
 void HealthServers::written() {
   queued_since_.reset();
-  last_written_ = clock_();
+  last_written_ = clock_.wall();
 }
 
 void HealthServers::open_missing() {
@@ -167,7 +170,9 @@ std::vector<std::string> HealthServers::warnings() const {
 
 std::uint16_t HealthServers::proxy_port() const { return proxy_ ? proxy_->port() : 0; }
 
-bool HealthServers::healthy() const { return !queued_since_ || clock_() - *queued_since_ < kLate; }
+bool HealthServers::healthy() const {
+  return !queued_since_ || clock_.steady() - *queued_since_ < kLate;
+}
 
 HttpAnswer HealthServers::answer_service(std::uint16_t port) const {
   const auto& told = ports_.at(port).told;
@@ -191,7 +196,7 @@ HttpAnswer HealthServers::answer_proxy(std::string_view path) {
   std::uint64_t& count = healthz ? (good ? answers_.healthz_200 : answers_.healthz_503)
                                  : (good ? answers_.livez_200 : answers_.livez_503);
   ++count;
-  const auto now = clock_();
+  const auto now = clock_.wall();
   const std::string written = time_text(last_written_);
   std::string body = fmt::format(R"({{"lastUpdated":"{}","currentTime":"{}")",
                                  good ? time_text(now) : written, time_text(now));

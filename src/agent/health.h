@@ -28,11 +28,15 @@ class HealthServers {
   static constexpr std::uint16_t kProxyPort = 10256;
   static constexpr std::chrono::seconds kLate{60};  // an update that waits longer is no health
   static constexpr std::chrono::seconds kRetry{1};
-  using Clock = std::function<std::chrono::system_clock::time_point()>;
+  // What is told is the wall clock's; how long something waits is not: that clock is set.
+  struct Clock {
+    std::function<std::chrono::system_clock::time_point()> wall = std::chrono::system_clock::now;
+    std::function<std::chrono::steady_clock::time_point()> steady = std::chrono::steady_clock::now;
+  };
 
   // proxy_port 0: any free one (tests), see proxy_port().
-  explicit HealthServers(boost::asio::io_context& loop, std::uint16_t proxy_port = kProxyPort,
-                         Clock clock = std::chrono::system_clock::now);
+  explicit HealthServers(boost::asio::io_context& loop, std::uint16_t proxy_port = kProxyPort);
+  HealthServers(boost::asio::io_context& loop, std::uint16_t proxy_port, Clock clock);
   ~HealthServers();
   HealthServers(const HealthServers&) = delete;
   HealthServers& operator=(const HealthServers&) = delete;
@@ -87,7 +91,7 @@ class HealthServers {
   std::string proxy_trouble_;
   bool node_leaving_ = false;
   std::chrono::system_clock::time_point last_written_{};
-  std::optional<std::chrono::system_clock::time_point> queued_since_;
+  std::optional<std::chrono::steady_clock::time_point> queued_since_;
   HealthAnswers answers_;
   std::unique_ptr<Retry> retry_;
 };
