@@ -3,7 +3,6 @@
 system, delete its links and routes, change MTU, MAC and addresses, rename the uplink. It repairs, or
 says what it cannot (docs/faults.md)."""
 
-import os
 import signal
 import sys
 import time
@@ -106,9 +105,9 @@ def uplink_changes(lab, pods):
         node.ip("link", "set", "eth0", "mtu", "1500")
         wait_for(lambda: mtu_of(node, "weir_vxlan") == 1450, "the MTU", 5)
     with claim("what it said last is quiet then: an agent that causes no changes of its own"):
-        used = cpu_ms(node)
+        used = node.cpu_ms()
         time.sleep(1)  # what it does with nothing to do is the question
-        assert cpu_ms(node) - used < 50, f"{cpu_ms(node) - used} ms of CPU time in a second"
+        assert node.cpu_ms() - used < 50, f"{node.cpu_ms() - used} ms of CPU time in a second"
     with claim("the tunnel's link is deleted: it is there again, and pods are reached across"):
         node.ip("link", "del", "weir_vxlan")
         wait_for(lambda: reaches(pods[0], pods[2]), "the other node's pod", 5)
@@ -134,11 +133,6 @@ def uplink_changes(lab, pods):
 
 def rename(node, old, new):
     node.ip("link", "set", old, "name", new)
-
-
-def cpu_ms(node):
-    return sum(int(open(f"/proc/{node.process.pid}/task/{task}/schedstat").read().split()[0])
-               for task in os.listdir(f"/proc/{node.process.pid}/task")) / 1e6
 
 
 def addresses(lab, pods):

@@ -257,6 +257,11 @@ class Node(Namespace, Agent):
         end_agent(self.process, how)
         self.process = None
 
+    def cpu_ms(self):
+        """CPU time of the agent so far."""
+        tasks = Path(f"/proc/{self.process.pid}/task").iterdir()
+        return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e6
+
     def log_end(self):
         return self.log.read_text()[-1500:] if self.log.exists() else ""
 
