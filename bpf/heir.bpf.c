@@ -7,7 +7,7 @@
 /* As the hook that has handed it on, which has also counted it. */
 static __always_inline enum weir_drop parse_again(struct __sk_buff* skb, struct packet* pkt,
                                                   __u8 hook) {
-  const enum weir_drop bad = parse(skb, pkt, hook);
+  const enum weir_drop bad = parse_as(skb, pkt, hook, true);
   metric_take_back(pkt, WEIR_OUTCOME_IN);
   return bad;
 }

@@ -2,6 +2,7 @@
 
 #include "abi/conntrack.h"
 #include "abi/endpoint.h"
+#include "abi/fragment.h"
 #include "abi/hooks.h"
 #include "abi/route.h"
 #include "abi/service.h"
@@ -89,6 +90,7 @@ struct packet {
   __u8 hand_over; /* to the backend's node, untranslated: DSR */
   __u8 ecn;       /* XDP: of the IP header */
   __u8 summed;    /* XDP: the transport's checksum covers the rest of the frame */
+  __u8 again;     /* another program has read it, too */
   __u16 mtu;      /* TOO_BIG: what would fit */
   __u32 asked;    /* Service that the sending socket has addressed (lib/sock_flow.h); 0: none */
   struct weir_addr outer_src;
@@ -102,6 +104,7 @@ struct packet {
   struct weir_backend backend;
   struct weir_ct_key reply_key;
   struct paths paths;
+  struct weir_frag frag; /* .seen stays 0 */
 };
 
 struct {

@@ -6,7 +6,7 @@
 #include "lib/drop.h"
 #include "lib/packet.h"
 
-/* First fragment's ports for the others. Written here; the oldest datagrams make room. */
+/* Written here; the oldest datagrams make room. */
 struct {
   __uint(type, BPF_MAP_TYPE_LRU_HASH);
   __uint(max_entries, 4096);
@@ -41,7 +41,8 @@ static __always_inline bool parse_reach(struct __sk_buff* skb, __u32 bytes) {
 struct fragment {
   __be32 id;
   __u16 offset;
-  __u16 begin; /* of those bytes, from the Ethernet header on */
+  __u32 end;   /* of the datagram's bytes, as the IP header says: a short frame is padded */
+  __u16 begin; /* in the packet, from the Ethernet header on */
 };
 
 /* Bytes of the transport header that are always there; 0: not read. */
@@ -50,6 +51,46 @@ static __always_inline __u32 l4_bytes(const struct packet* pkt) {
   if (pkt->proto == IPPROTO_SCTP) return 12;
   return pkt->proto == IPPROTO_UDP || pkt->proto == (pkt->ipv4 ? IPPROTO_ICMP : IPPROTO_ICMPV6) ? 8
                                                                                                 : 0;
+}
+
+static __always_inline __u32 fragment_bytes(__u32 length, __u32 headers) {
+  return length > headers ? length - headers : 0;
+}
+
+/* Units of 8 bytes of a datagram. */
+struct frag_range {
+  struct weir_frag* frag;
+  __u32 from;
+  __u32 to;
+  bool claim; /* else it is only asked whether they are free */
+  bool taken;
+};
+
+static long frag_word(__u32 i, struct frag_range* range) {
+  const __u32 word = (range->from >> 6) + i;
+  if (word >= WEIR_FRAG_WORDS) return 1;
+  __u64 bits = ~0ULL;
+  if (!i) bits <<= range->from & 63;
+  const __u32 rest = range->to - (word << 6);
+  if (rest < 64) bits &= ~(~0ULL << (rest & 63));
+  __u64* seen = &range->frag->seen[word];
+  const __u64 before = range->claim ? __sync_fetch_and_or(seen, bits) : READ_ONCE(*seen);
+  range->taken = before & bits;
+  return range->taken;
+}
+
+/* Who puts the datagram together may take such bytes from either. The first to come has them, and
+ * what is dropped has none. */
+static __always_inline enum weir_drop fragment_claim(struct weir_frag* seen,
+                                                     const struct fragment* frag) {
+  struct frag_range range = {.frag = seen, .from = frag->offset >> 3, .to = (frag->end + 7) >> 3};
+  if (range.to > WEIR_FRAG_WORDS * 64) return WEIR_DROP_MALFORMED;
+  if (range.to <= range.from) return WEIR_DROP_NONE;
+  const __u32 words = ((range.to - 1) >> 6) - (range.from >> 6) + 1;
+  bpf_loop(words, frag_word, &range, 0);
+  range.claim = true;
+  if (!range.taken) bpf_loop(words, frag_word, &range, 0);
+  return range.taken ? WEIR_DROP_FRAG_OVERLAP : WEIR_DROP_NONE;
 }
 
 /* The first fragment, whose headers are read, tells; the others ask. An enum weir_drop. Not inlined
@@ -62,20 +103,18 @@ SHARED int fragment_meet(struct packet* pkt, const struct fragment* frag) {
                                     .in = pkt->in,
                                     .proto = pkt->ipv4 ? pkt->proto : 0};
   if (!frag->offset) {
-    const struct weir_frag value = {.src_port = pkt->src_port,
-                                    .dst_port = pkt->dst_port,
-                                    .headers = pkt->l4_offset + l4_bytes(pkt) - frag->begin,
-                                    .proto = pkt->proto};
-    bpf_map_update_elem(&weir_frag, &key, &value, BPF_ANY);
-    return WEIR_DROP_NONE;
+    if (frag->end < pkt->l4_offset + l4_bytes(pkt) - frag->begin) return WEIR_DROP_MALFORMED;
+    pkt->frag.src_port = pkt->src_port;
+    pkt->frag.dst_port = pkt->dst_port;
+    pkt->frag.proto = pkt->proto;
+    bpf_map_update_elem(&weir_frag, &key, &pkt->frag, BPF_ANY);
   }
-  const struct weir_frag* found = bpf_map_lookup_elem(&weir_frag, &key);
-  if (!found) return WEIR_DROP_FRAG_NO_FIRST;
+  struct weir_frag* found = bpf_map_lookup_elem(&weir_frag, &key);
+  if (!found) return frag->offset ? WEIR_DROP_FRAG_NO_FIRST : WEIR_DROP_NONE;
   pkt->src_port = found->src_port;
   pkt->dst_port = found->dst_port;
   pkt->proto = found->proto;
-  /* Who puts the datagram together may take the header's bytes from either. */
-  return frag->offset < found->headers ? WEIR_DROP_FRAG_OVERLAP : WEIR_DROP_NONE;
+  return pkt->again && frag->offset ? WEIR_DROP_NONE : fragment_claim(found, frag);
 }
 
 static __always_inline bool icmp_is_error(const struct packet* pkt) {
@@ -140,8 +179,9 @@ static __always_inline enum weir_drop parse_ipv4(struct __sk_buff* skb, struct p
   pkt->l4_offset = ETH_HLEN + ip->ihl * 4;
   const __u16 field = bpf_ntohs(ip->frag_off);
   if (field & (IP_MF | IP_OFFSET)) pkt->flags |= PACKET_FRAGMENT;
-  const struct fragment frag = {
+  struct fragment frag = {
       .id = ip->id, .offset = (field & IP_OFFSET) << 3, .begin = pkt->l4_offset};
+  frag.end = frag.offset + fragment_bytes(bpf_ntohs(ip->tot_len), pkt->l4_offset - ETH_HLEN);
   return parse_rest(skb, pkt, &frag);
 }
 
@@ -192,14 +232,18 @@ static __always_inline enum weir_drop parse_ipv6(struct __sk_buff* skb, struct p
   pkt->proto = ip->nexthdr;
   pkt->ttl = ip->hop_limit;
   pkt->l4_offset = ETH_HLEN + sizeof(*ip);
+  const __u32 length = sizeof(*ip) + bpf_ntohs(ip->payload_len);
   struct fragment frag = {};
   const enum weir_drop bad = parse_extensions(skb, pkt, &frag);
+  frag.end = frag.offset + fragment_bytes(length, frag.begin - ETH_HLEN);
   return bad ? bad : parse_rest(skb, pkt, &frag);
 }
 
 /* REQUIRES: pkt->in is set. Fills everything but epoch, in, outer_src. On failure the packet has
- * what was read so far. */
-static __always_inline enum weir_drop parse(struct __sk_buff* skb, struct packet* pkt, __u8 hook) {
+ * what was read so far. again: another program has done so, and has handed the packet on. */
+static __always_inline enum weir_drop parse_as(struct __sk_buff* skb, struct packet* pkt, __u8 hook,
+                                               bool again) {
+  pkt->again = again;
   pkt->hook = hook;
   pkt->ipv4 = 0;
   pkt->proto = 0;
@@ -232,4 +276,8 @@ static __always_inline enum weir_drop parse(struct __sk_buff* skb, struct packet
     if (pkt->flags & PACKET_JUMBO) pkt->largest -= IPV6_JUMBO_BYTES;
   }
   return bad;
+}
+
+static __always_inline enum weir_drop parse(struct __sk_buff* skb, struct packet* pkt, __u8 hook) {
+  return parse_as(skb, pkt, hook, false);
 }

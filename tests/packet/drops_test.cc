@@ -26,7 +26,7 @@ constexpr Row kRows[] = {
     {WEIR_DROP_NAT_EXHAUSTED, "Masquerade.AFullRangeIsExhausted", ""},
     {WEIR_DROP_NAT_NO_ADDRESS, "Masquerade.WithoutANodeAddressThereIsNone", ""},
     {WEIR_DROP_FRAG_NO_FIRST, "Fragments.OneBeforeItsFirstHasNoPorts", ""},
-    {WEIR_DROP_FRAG_OVERLAP, "Fragments.OneThatBeginsInTheTransportHeaderIsDropped", ""},
+    {WEIR_DROP_FRAG_OVERLAP, "Fragments.OneWithBytesThatHaveComeIsDropped", ""},
     {WEIR_DROP_RACE, "Race.RecycledEndpointsAreNeverTakenForAnothers", ""},
     {WEIR_DROP_NO_STAGE, "Stage.AMissingOneIsADrop", ""},
     {WEIR_DROP_TUNNEL_SOURCE, "Tunnel.InnerSourcesAreBelievedOnlyBehindTheirNode", ""},

@@ -1,8 +1,10 @@
 // Fragments: the first one tells the ports of all, and is believed only for its own datagram.
+#include <arpa/inet.h>
 #include <bpf/bpf.h>
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <cstring>
 
 #include "harness/bed.h"
 
@@ -85,6 +87,54 @@ TEST_P(Fragments, OneThatBeginsInTheTransportHeaderIsDropped) {
   }
   EXPECT_EQ(bed().from_pod(kLinkA, whole[1]).verdict, kRedirect);
   EXPECT_EQ(bed().from_nic(cut(cast().outside, cast().node, 53, 9)[0]).verdict, kNext);
+}
+
+// What the receiver makes of two that bring the same bytes is its own affair (RFC 5722): here the
+// first has them, and one that is dropped takes nothing from those that fit.
+TEST_P(Fragments, OneWithBytesThatHaveComeIsDropped) {
+  const Packet whole = eth() / ip(cast().pod_a, cast().pod_b) / udp(5000, 53) / payload(5000);
+  const auto pieces = [&](std::size_t at, std::size_t size) {
+    return fragments(whole, 7, at, size).at(1);
+  };
+  bed().from_pod(kLinkA, fragments(whole, 7, 512, 512)[0]);
+  EXPECT_EQ(bed().from_pod(kLinkA, pieces(1024, 512)).verdict, kRedirect);
+  const std::pair<std::size_t, std::size_t> over[] = {
+      {1024, 512}, {1024, 8}, {1528, 8}, {1016, 16}, {1528, 2048}, {504, 16}, {8, 8}, {8, 3000},
+  };
+  for (const auto& [at, size] : over)
+    EXPECT_EQ(bed().from_pod(kLinkA, pieces(at, size)).reason(), WEIR_DROP_FRAG_OVERLAP)
+        << at << " " << size;
+  EXPECT_EQ(bed().from_pod(kLinkA, pieces(512, 512)).verdict, kRedirect);
+  EXPECT_EQ(bed().from_pod(kLinkA, pieces(1536, 8)).verdict, kRedirect);
+  EXPECT_EQ(bed().from_pod(kLinkA, pieces(1544, 1000)).verdict, kRedirect);
+  EXPECT_EQ(bed().drops(WEIR_HOOK_FROM_POD, WEIR_DROP_FRAG_OVERLAP), std::size(over));
+}
+
+// Identifiers come round again.
+TEST_P(Fragments, AnotherFirstOneBeginsAnotherDatagram) {
+  for (int i = 0; i < 3; ++i)
+    for (const Bytes& part : cut(cast().pod_a, cast().pod_b, 5000, 53))
+      EXPECT_EQ(bed().from_pod(kLinkA, part).verdict, kRedirect) << i;
+}
+
+// Ethernet frames have 60 bytes; what is behind the packet is not of the datagram.
+TEST_P(Fragments, PaddingIsNotTheirs) {
+  const Packet whole = eth() / ip(cast().pod_a, cast().pod_b) / udp(5000, 53) / payload(64);
+  for (Bytes part : fragments(whole, 7, 8, 8)) {
+    part.resize(std::max<std::size_t>(part.size() + 24, 60));
+    EXPECT_EQ(bed().from_pod(kLinkA, part).verdict, kRedirect);
+  }
+}
+
+TEST_P(Fragments, OfMoreThan64KiBAreMalformed) {
+  const Packet whole = eth() / ip(cast().pod_a, cast().pod_b) / udp(5000, 53) / payload(65490);
+  bed().from_pod(kLinkA, fragments(whole, 7, 64, 64)[0]);
+  Bytes last = fragments(whole, 7, 65456, 65456).at(1);
+  EXPECT_EQ(bed().from_pod(kLinkA, last).verdict, kRedirect);
+  last.resize(14 + 1386);
+  const std::uint16_t length = htons(cast().v4() ? 1386 : 1386 - 40);
+  std::memcpy(&last.at(cast().v4() ? 14 + 2 : 14 + 4), &length, sizeof length);
+  EXPECT_EQ(bed().from_pod(kLinkA, last).reason(), WEIR_DROP_MALFORMED);
 }
 
 TEST_P(Fragments, RightBehindTheTransportHeaderOneMayBegin) {
@@ -210,11 +260,11 @@ TEST_P(Ipv6Fragments, OneThatBeginsInTheHeadersIsDropped) {
   bed().from_pod(kLinkA, cut(padded(60, 24))[0]);
   const Packet whole =
       eth() / ip(cast().pod_a, cast().pod_b) / padded(60, 24) / udp(5000, 53) / payload(200);
-  for (const std::size_t offset : {8, 16, 24})
+  for (const std::size_t offset : {8, 16, 24, 56})
     EXPECT_EQ(bed().from_pod(kLinkA, fragments(whole, 7, offset)[1]).reason(),
               WEIR_DROP_FRAG_OVERLAP)
         << offset;
-  EXPECT_EQ(bed().from_pod(kLinkA, fragments(whole, 7, 32)[1]).verdict, kRedirect);
+  EXPECT_EQ(bed().from_pod(kLinkA, fragments(whole, 7, 64)[1]).verdict, kRedirect);
 }
 
 INSTANTIATE_TEST_SUITE_P(, Ipv6Fragments, testing::Values(Family::kIpv6), family_name);

@@ -102,6 +102,17 @@ TEST_P(Upgrade, WhatProgramsOfBeforeDoNotKnowTheyHandOn) {
   EXPECT_EQ(bed().run_fast(from_net.get(), kUplink, error, out), kRedirect);
 }
 
+// Both builds' programs read it, and the bytes it brings have come once.
+TEST_P(Upgrade, AFragmentThatIsHandedOnDoesNotOverlapItself) {
+  const Fd from_pod = bed().pinned_program("from_pod");
+  bed().restart(with_connections(4096));
+  const Packet whole = eth() / ip(cast().pod_a, cast().pod_b) / udp(kPort, 53) / payload(200);
+  Bytes out;
+  for (const Bytes& part : fragments(whole, 7, 64, 64))
+    EXPECT_EQ(bed().run_fast(from_pod.get(), kLinkA, part, out), kRedirect);
+  EXPECT_EQ(bed().run_fast(from_pod.get(), kLinkA, fragments(whole, 7, 64, 64)[1], out), kDropped);
+}
+
 TEST_P(Upgrade, ASmallerTableKeepsTranslatedOnes) {
   for (std::uint16_t port = 1; port <= 40; ++port)
     bed().from_pod(kLinkA, eth() / ip(cast().pod_a, cast().pod_b) / udp(port, 53));
