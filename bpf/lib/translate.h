@@ -50,6 +50,33 @@ static __always_inline void half_fill(struct weir_ct* ct, bool from_hi, bool pee
   }
 }
 
+/* While tables of earlier builds are taken over (src/dataplane/hand_over.h): those, whose rows of
+ * late are not in weir_ct yet. Else empty. */
+#define BEFORE(number)                        \
+  struct {                                    \
+    __uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS); \
+    __uint(max_entries, 1);                   \
+    __type(key, __u32);                       \
+    __array(                                  \
+        values, struct {                      \
+          __uint(type, BPF_MAP_TYPE_HASH);    \
+          __uint(max_entries, 1);             \
+          __type(key, struct weir_ct_key);    \
+          __type(value, struct weir_ct);      \
+        });                                   \
+  } weir_before_##number SEC(".maps")
+BEFORE(0);
+BEFORE(1);
+#undef BEFORE
+
+static __always_inline bool is_claimed_before(const struct weir_ct_key* key) {
+  const __u32 zero = 0;
+  void* table = bpf_map_lookup_elem(&weir_before_0, &zero);
+  if (table && bpf_map_lookup_elem(table, key)) return true;
+  table = bpf_map_lookup_elem(&weir_before_1, &zero);
+  return table && bpf_map_lookup_elem(table, key);
+}
+
 #define NAT_TRIES 256 /* at 95 % use of the range all fail once in 500,000 connections */
 
 struct nat_search {
@@ -80,6 +107,7 @@ static long nat_try(__u32 i, struct nat_search* search) {
                               pkt->nat.dst_port, pkt->proto);
   struct weir_ct* old = ct_lookup(&pkt->reply_key);
   if (old && (i < NAT_FREE_TRIES || !nat_takes_over(pkt, old))) return 0;
+  if (is_claimed_before(&pkt->reply_key)) return 0;
   ct_init(pkt, &pkt->reply_key, hi, &pkt->reply);
   pkt->reply.flags |= WEIR_CT_NAT_REPLY | (pkt->service.id ? WEIR_CT_SERVICE : 0);
   pkt->reply.service = pkt->service.id;

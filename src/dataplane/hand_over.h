@@ -17,6 +17,7 @@ namespace weir {
 //   2. take_over(): what their table does not know they hand on to this build's programs, so that
 //      no connection begins there any more; what began since copy() follows; then all they know is
 //      of a past epoch, so everything is handed on; what they had counted is added.
+// From before 2. until its end programs see the earlier table, too, as they claim source ports.
 // After that links may get this build's programs one by one.
 class HandOver {
  public:

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstdio>
 #include <filesystem>
@@ -22,6 +23,9 @@ constexpr std::string_view kRings = "weir_ring_slot";
 bool forgets_oldest(std::uint32_t type) {
   return type == BPF_MAP_TYPE_LRU_HASH || type == BPF_MAP_TYPE_LRU_PERCPU_HASH;
 }
+
+// Of programs, where a source port is claimed.
+constexpr std::array kEarlier = {"weir_before_0", "weir_before_1"};
 
 // Connections of before, until they are taken over: programs that are attached use one of these.
 constexpr std::string_view kLeft = "old-weir_ct";
@@ -85,6 +89,42 @@ void Migration::add(std::string name, ShapedTable pinned) {
 const Migration::Replaced* Migration::find(std::string_view name) const {
   const auto found = std::ranges::find(replaced_, name, &Replaced::name);
   return found == replaced_.end() ? nullptr : &*found;
+}
+
+// More of them than programs look at: each but the first is of an agent that died as it took over.
+std::vector<int> Migration::earlier_connections() const {
+  std::vector<int> tables;
+  if (const Replaced* now = find(kConnections)) tables.push_back(now->old->fd());
+  for (const auto& left : left_) tables.push_back(left->fd());
+  if (tables.size() > kEarlier.size()) tables.resize(kEarlier.size());
+  return tables;
+}
+
+Result<void> Migration::shape(const bpf_object* object) const {
+  const auto tables = earlier_connections();
+  for (std::size_t i = 0; i < tables.size(); ++i) {
+    bpf_map* map = bpf_object__find_map_by_name(object, kEarlier.at(i));
+    if (const int err = bpf_map__set_inner_map_fd(map, tables[i]); err != 0)
+      return errno_error(-err, fmt::format("map {}", kEarlier.at(i)));
+  }
+  return {};
+}
+
+Result<void> Migration::show_earlier(const bpf_object* object) const {
+  const std::uint32_t zero = 0;
+  const auto tables = earlier_connections();
+  for (std::size_t i = 0; i < tables.size(); ++i) {
+    const int map = bpf_map__fd(bpf_object__find_map_by_name(object, kEarlier.at(i)));
+    if (bpf_map_update_elem(map, &zero, &tables[i], BPF_ANY) != 0)
+      return errno_error(errno, fmt::format("map {}", kEarlier.at(i)));
+  }
+  return {};
+}
+
+void Migration::hide_earlier(const bpf_object* object) {
+  const std::uint32_t zero = 0;
+  for (const char* name : kEarlier)
+    bpf_map_delete_elem(bpf_map__fd(bpf_object__find_map_by_name(object, name)), &zero);
 }
 
 Result<void> Migration::copy(const bpf_object* object, Remarks& remarks) {
@@ -178,8 +218,11 @@ Result<void> Migration::hand_over(const bpf_object* object, const PinPaths& path
   unlink(begun_pin(paths).c_str());
   WEIR_TRY(weir::pin(bpf_map__fd(map), begun_pin(paths)));
   const Replaced* state = find(kState);
-  return HandOver::take_over(hand_overs_, paths, build, heirs,
-                             state != nullptr ? *state->old : shared);
+  WEIR_TRY(show_earlier(object));
+  auto taken = HandOver::take_over(hand_overs_, paths, build, heirs,
+                                   state != nullptr ? *state->old : shared);
+  hide_earlier(object);
+  return taken;
 }
 
 void Migration::finish() {

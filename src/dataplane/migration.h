@@ -32,6 +32,8 @@ class Migration {
   void add(std::string name, ShapedTable pinned);
   // The programs of bpf/heir.bpf.c are needed.
   bool hands_over() const;
+  // Before the object is loaded: its weir_before_* are to take such tables of connections.
+  Result<void> shape(const bpf_object* object) const;
 
   // The steps, in this order: the object is loaded; copy(); pin(); its stage tables are pinned;
   // take_over(); its programs are pinned, and links get them; finish().
@@ -50,6 +52,9 @@ class Migration {
   };
   Result<void> hand_over(const bpf_object* object, const PinPaths& paths, const std::string& build);
   const Replaced* find(std::string_view name) const;
+  std::vector<int> earlier_connections() const;
+  Result<void> show_earlier(const bpf_object* object) const;
+  static void hide_earlier(const bpf_object* object);
   Result<void> copy_left(const bpf_object* object);
   Result<void> keep_left(const Replaced& connections, const PinPaths& paths) const;
   Result<void> copy_one(Replaced& one, const TableShape& wanted, Remarks& remarks);

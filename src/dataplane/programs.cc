@@ -50,7 +50,8 @@ constexpr std::array kHeirs = {"heir_in", "heir_out", "ct_merge"};
 constexpr std::array kStageTables = {"weir_stages_in", "weir_stages_out"};
 // Private to a build: their content is code, or scratch of one run of a program.
 constexpr std::array kUnshared = {"weir_stages_in", "weir_stages_out", "weir_packet",
-                                  "weir_capture_b", "weir_next_hop"};
+                                  "weir_capture_b", "weir_next_hop",   "weir_before_0",
+                                  "weir_before_1"};
 
 // abi/settings.def: what is there only while a setting is on.
 struct Need {
@@ -222,6 +223,7 @@ Result<Skeleton> load_object(const PinPaths& paths, const Settings& settings,
   bpf_object__for_each_map(map, skeleton->obj) {
     WEIR_TRY(prepare_map(skeleton->obj, map, paths, settings, migration));
   }
+  WEIR_TRY(migration.shape(skeleton->obj));
   bpf_program* program = nullptr;
   bpf_object__for_each_program(program, skeleton->obj) {
     const std::string_view name = bpf_program__name(program);
