@@ -210,14 +210,16 @@ def calm(lab, pods):
                 short = Pod(lab, lab.a, f"short{turn}{client.pod}").add()
                 for family in (4, 6):
                     stream(client, short, family, short.address[family])
-                wait_for(lambda short=short: nothing_under_way_to(short), "connections to end")
+                wait_for(lambda ends=(short, client): all(map(nothing_under_way, ends)),
+                         "connections to end")
                 short.delete()
                 short.remove()
         equal((totals(lab.a), totals(lab.b)), ({}, {}), [flows_text(node) for node in lab.nodes])
 
 
-def nothing_under_way_to(pod):
-    """Its connections have ended on its side, too: the last packets to it have arrived."""
+def nothing_under_way(pod):
+    """Its connections have ended; of both ends: the last packets to them have arrived, and neither sends
+    its last again."""
     over = {"06", "0A"}  # TIME_WAIT, LISTEN
     with pod.inside():
         lines = [line.split() for name in ("tcp", "tcp6") for line in

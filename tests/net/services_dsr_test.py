@@ -36,13 +36,16 @@ class Tap:
         self.sock.setblocking(False)
 
     def sources(self, family):
-        """Source addresses of all packets that have come, but for those that carry others."""
+        """Source addresses of all TCP and UDP that has come, but for what carries other packets; nodes
+        ask for their neighbours whenever they like."""
         found = set()
         with contextlib.suppress(BlockingIOError):
             while True:
                 data, where = self.sock.recvfrom(100)
                 ours = where[2] != OUTGOING and data[0] >> 4 == family
-                if ours and not (family == 4 and data[9] == socket.IPPROTO_UDP and
+                proto = data[9] if family == 4 else data[6]
+                ours = ours and proto in (socket.IPPROTO_TCP, socket.IPPROTO_UDP)
+                if ours and not (family == 4 and proto == socket.IPPROTO_UDP and
                                  int.from_bytes(data[22:24]) == TUNNEL_PORT):
                     raw = data[12:16] if family == 4 else data[8:24]
                     found.add(socket.inet_ntop(FAMILY[family], raw))
