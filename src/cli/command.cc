@@ -5,11 +5,11 @@
 #include <CLI/CLI.hpp>
 #include <cerrno>
 #include <cstdio>
-#include <cstring>
 #include <deque>
 #include <sstream>
 #include <system_error>
 
+#include "base/result.h"
 #include "base/version.h"
 #include "cli/say.h"
 
@@ -192,7 +192,7 @@ int Program::run(int argc, const char* const* argv) {
   try {
     const int code = run_verb(argc, argv);
     if (std::fflush(stdout) == 0 || code != kOk) return code;
-    say("cannot write to stdout: {}", std::strerror(errno));
+    say(errno_error(errno, "cannot write to stdout").text());
   } catch (const std::system_error& failed) {  // fmt::print's, of a result that nobody takes
     say(failed.what());
   }
