@@ -106,8 +106,8 @@ static long nat_try(__u32 i, struct nat_search* search) {
   const bool hi = ct_key_fill(&pkt->reply_key, &pkt->nat.src, pkt->nat.src_port, &pkt->nat.dst,
                               pkt->nat.dst_port, pkt->proto);
   struct weir_ct* old = ct_lookup(&pkt->reply_key);
-  if (old && (i < NAT_FREE_TRIES || !nat_takes_over(pkt, old))) return 0;
   if (is_claimed_before(&pkt->reply_key)) return 0;
+  if (old && (i < NAT_FREE_TRIES || !nat_takes_over(pkt, old))) return 0;
   ct_init(pkt, &pkt->reply_key, hi, &pkt->reply);
   pkt->reply.flags |= WEIR_CT_NAT_REPLY | (pkt->service.id ? WEIR_CT_SERVICE : 0);
   pkt->reply.service = pkt->service.id;

@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 
+#include <csignal>
 #include <cstdio>
 
 #include "cli/agents.h"
@@ -17,6 +18,7 @@ struct Options {
 };
 
 int run(const Options& options) {
+  std::signal(SIGPIPE, SIG_IGN);  // half a cluster helps nobody, `| head` or not
   const auto paths = options.local.paths();
   const auto lock = options.local.lock();
   if (!lock) return fail(lock.error());

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <csignal>
 #include <cstdio>
 #include <filesystem>
 
@@ -69,6 +70,7 @@ Waited wait_with_progress(const local::Paths& paths, std::uint64_t seconds, int 
 }
 
 int undo(const Options& options, const local::Paths& paths, const std::string& why, int code) {
+  std::signal(SIGPIPE, SIG_IGN);  // as `weir down`
   say(why);
   if (const auto down = take_down(paths, [](std::string_view) {}); !down) fail(down.error());
   options.local.forget();

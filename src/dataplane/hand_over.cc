@@ -207,11 +207,12 @@ Result<void> HandOver::merge(int program) const {
 
 Result<void> HandOver::take_over(std::span<const HandOver> tables, const PinPaths& paths,
                                  const std::string& build, const Heirs& heirs,
-                                 const ShapedTable& state) {
+                                 const ShapedTable& state, const std::function<void()>& copied) {
   WEIR_TRY(replace_stages(paths, build, "CONNECT", heirs));
   wait_for_packets();
   for (const HandOver& one : tables)
     WEIR_TRY(one.move_.run(*one.from_, one.to_, BPF_ANY, one.made_after(one.copied_ns_)));
+  copied();
   WEIR_TRY(replace_stages(paths, build, "ICMP_E", heirs));  // the kernel keeps 15 characters
   WEIR_TRY(bump_epoch(state));
   wait_for_packets();

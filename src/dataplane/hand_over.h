@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <span>
 #include <string>
@@ -17,8 +18,8 @@ namespace weir {
 //   2. take_over(): what their table does not know they hand on to this build's programs, so that
 //      no connection begins there any more; what began since copy() follows; then all they know is
 //      of a past epoch, so everything is handed on; what they had counted is added.
-// From before 2. until its end programs see the earlier table, too, as they claim source ports.
-// After that links may get this build's programs one by one.
+// From before 2. until what began since is copied, programs see the earlier table, too, as they
+// claim source ports. After that links may get this build's programs one by one.
 class HandOver {
  public:
   // Programs of this build, of bpf/heir.bpf.c; borrowed.
@@ -37,9 +38,10 @@ class HandOver {
   // state: weir_state as the earlier programs read it.
   // From all builds that have stage tables pinned, but this one. More than one table is taken along
   // where an agent died in the midst of it.
+  // copied: called when all rows are in this build's table.
   static Result<void> take_over(std::span<const HandOver> tables, const PinPaths& paths,
                                 const std::string& build, const Heirs& heirs,
-                                const ShapedTable& state);
+                                const ShapedTable& state, const std::function<void()>& copied);
 
  private:
   struct Layout {

@@ -67,6 +67,7 @@ std::uint32_t map_id(int fd) {
 
 Migration Migration::begin(const PinPaths& paths) {
   Migration out;
+  if (const auto begun = open_pin(begun_pin(paths))) out.begun_ = map_id(begun->get());
   const auto now = open_pin(paths.maps() + "/" + std::string(kConnections));
   for (const std::string& path : left_pins(paths)) {
     auto left = open_pin(path);
@@ -91,10 +92,16 @@ const Migration::Replaced* Migration::find(std::string_view name) const {
   return found == replaced_.end() ? nullptr : &*found;
 }
 
-// More of them than programs look at: each but the first is of an agent that died as it took over.
+// An agent that died before it took over has left a table that nothing has begun in.
+bool Migration::is_used(const Replaced& connections) const {
+  return left_.empty() || (begun_ != 0 && begun_ == map_id(connections.old->fd()));
+}
+
+// In which connections may begin. Of more than programs look at, agents died in a row.
 std::vector<int> Migration::earlier_connections() const {
   std::vector<int> tables;
-  if (const Replaced* now = find(kConnections)) tables.push_back(now->old->fd());
+  if (const Replaced* now = find(kConnections); now != nullptr && is_used(*now))
+    tables.push_back(now->old->fd());
   for (const auto& left : left_) tables.push_back(left->fd());
   if (tables.size() > kEarlier.size()) tables.resize(kEarlier.size());
   return tables;
@@ -174,12 +181,9 @@ Result<void> Migration::copy_one(Replaced& one, const TableShape& wanted, Remark
   return {};
 }
 
-// An agent that died before it took over has left a table that nothing has begun in.
 Result<void> Migration::keep_left(const Replaced& connections, const PinPaths& paths) const {
-  const auto begun = open_pin(begun_pin(paths));
-  const bool used =
-      left_.empty() || (begun && map_id(begun->get()) == map_id(connections.old->fd()));
-  return used ? weir::pin(connections.old->fd(), free_left_pin(paths)) : Result<void>();
+  return is_used(connections) ? weir::pin(connections.old->fd(), free_left_pin(paths))
+                              : Result<void>();
 }
 
 Result<void> Migration::pin(const PinPaths& paths) {
@@ -219,9 +223,10 @@ Result<void> Migration::hand_over(const bpf_object* object, const PinPaths& path
   WEIR_TRY(weir::pin(bpf_map__fd(map), begun_pin(paths)));
   const Replaced* state = find(kState);
   WEIR_TRY(show_earlier(object));
+  const auto hide = [object] { hide_earlier(object); };
   auto taken = HandOver::take_over(hand_overs_, paths, build, heirs,
-                                   state != nullptr ? *state->old : shared);
-  hide_earlier(object);
+                                   state != nullptr ? *state->old : shared, hide);
+  if (!taken) hide();
   return taken;
 }
 

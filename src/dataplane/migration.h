@@ -52,6 +52,7 @@ class Migration {
   };
   Result<void> hand_over(const bpf_object* object, const PinPaths& paths, const std::string& build);
   const Replaced* find(std::string_view name) const;
+  bool is_used(const Replaced& connections) const;
   std::vector<int> earlier_connections() const;
   Result<void> show_earlier(const bpf_object* object) const;
   static void hide_earlier(const bpf_object* object);
@@ -61,6 +62,7 @@ class Migration {
 
   std::vector<Replaced> replaced_;
   std::vector<std::unique_ptr<ShapedTable>> left_;  // connections, by agents that died
+  std::uint32_t begun_ = 0;                         // map id of what the last of them began in
   std::vector<HandOver> hand_overs_;
 };
 

@@ -19,7 +19,7 @@ from lib_net import PATIENCE, run, wait_for
 from lib_traffic import Traffic, flows_on, no_loss
 
 CLAIMS = 9
-FORGETS_SECONDS = 15  # the agent looks for dead sandboxes every 10 s
+FORGETS_SECONDS = 30  # the agent looks for dead sandboxes every 10 s
 # go-cni looks for networks and plugins at fixed places: those of this process alone
 PLACES = """mount -t tmpfs tmpfs /etc && mkdir -p /etc/cni/net.d && cp "$1" /etc/cni/net.d/
 mount -t tmpfs tmpfs /opt && mkdir -p /opt/cni/bin && mount --bind "$2" /opt/cni/bin
@@ -106,14 +106,16 @@ address = "{self.folder}/ttrpc"
         """No shim outlives the test."""
         if self.process is None:
             return
-        if self.process.poll() is not None:
-            self.start()
-        for name in self.ctr("container", "ls", "--quiet").stdout.split():
-            self.forget(name)
-        self.stop()
-        self.process = None
-        for pid in self.shims():
-            os.kill(pid, signal.SIGKILL)
+        try:
+            if self.process.poll() is not None:
+                self.start()
+            for name in self.ctr("container", "ls", "--quiet").stdout.split():
+                self.forget(name)
+            self.stop()
+        finally:
+            for pid in self.shims():
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
 
     def shims(self):
         """Also those that a containerd that was killed had begun, and no other knows of."""
@@ -149,8 +151,8 @@ def pod_links(node):
 
 
 def settled(node, count):
-    wait_for(lambda: len(node.get("/v1/endpoints")) == count, f"{count} endpoints", FORGETS_SECONDS)
-    equal(len(pod_links(node)), count, "links")
+    wait_for(lambda: len(node.get("/v1/endpoints")) == len(pod_links(node)) == count,
+             f"{count} endpoints and links", FORGETS_SECONDS)
 
 
 def life(lab, containerd):

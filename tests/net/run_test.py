@@ -13,9 +13,10 @@ PATIENCE = 120
 
 
 def start(*arguments):
+    """As from a terminal: also below nohup, whose programs do not hear of a hang-up."""
     return subprocess.Popen([ROOT / "run", *arguments], stdin=subprocess.DEVNULL, text=True,
-                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                            start_new_session=True)
+                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
+                            preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL))
 
 
 def wait_for(condition, what):
@@ -104,6 +105,21 @@ def take_down():
         subprocess.run([ROOT / "build" / "release" / "bin" / "weir", "down"], check=True)
 
 
+def who_takes_it_down_is_not_read_to_the_end():
+    """As with `weir down | head -1`."""
+    weir = ROOT / "build" / "release" / "bin" / "weir"
+    subprocess.run([weir, "up", ROOT / "examples" / "shop"], check=True, capture_output=True)
+    with subprocess.Popen([weir, "down"], text=True, stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT) as job:
+        job.stdout.readline()
+        job.stdout.close()
+        job.wait(PATIENCE)
+    try:
+        assert not CLUSTER.exists(), f"{CLUSTER} is still there"
+    finally:
+        take_down()
+
+
 def a_second_one_is_refused():
     job = start()
     wait_for(lambda: "Ctrl-C takes everything down" in job.stdout.readline(), "the flows")
@@ -131,6 +147,7 @@ def main():
     for step in (wrong_words_are_refused, ends_by_itself, interrupted_while_it_comes_up,
                  interrupted_while_it_shows_flows, told_to_end, nobody_reads_any_more,
                  its_terminal_is_closed, its_terminal_is_closed_while_it_ends,
+                 who_takes_it_down_is_not_read_to_the_end,
                  a_second_one_is_refused):
         started = time.monotonic()
         step()
