@@ -3,13 +3,18 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <chrono>
 
 #include "sandbox/bandwidth.h"
 #include "sandbox/gateway.h"
 #include "sys/files.h"
+#include "sys/local_addresses.h"
 
 namespace weir {
 namespace {
+
+constexpr std::chrono::milliseconds kAddressPatience{
+    2000};  // a worker of the kernel is due at once
 
 bool has_family(const Endpoint& endpoint, Family family) {
   return std::ranges::any_of(endpoint.addresses,
@@ -78,17 +83,25 @@ Result<void> pod_sysctls(const Endpoint& endpoint) {
   return write_sysctl(conf + "accept_ra", "0");
 }
 
-Result<Netlink> enter_pod(const Netns& pod, const Endpoint& endpoint) {
+struct PodSockets {
+  Netlink netlink;
+  LocalAddresses locals;
+};
+
+Result<PodSockets> enter_pod(const Netns& pod, const Endpoint& endpoint) {
   WEIR_ASSIGN(const auto scope, NetnsScope::enter(pod));
   WEIR_TRY(pod_sysctls(endpoint));
-  return Netlink::open();
+  WEIR_ASSIGN(auto netlink, Netlink::open());
+  WEIR_ASSIGN(auto locals, LocalAddresses::open());
+  return PodSockets{std::move(netlink), std::move(locals)};
 }
 
 Result<void> configure_pod(const Netns& pod, const Endpoint& endpoint, std::uint32_t mtu) {
-  WEIR_ASSIGN(auto netlink, enter_pod(pod, endpoint));
-  WEIR_ASSIGN(const auto link, find_link(netlink, endpoint.ifname));
+  WEIR_ASSIGN(auto inside, enter_pod(pod, endpoint));
+  WEIR_ASSIGN(const auto link, find_link(inside.netlink, endpoint.ifname));
   auto batch = pod_side(link.index, endpoint, mtu);
-  return netlink.run(batch);
+  WEIR_TRY(inside.netlink.run(batch));
+  return inside.locals.wait_for(endpoint.addresses, kAddressPatience);
 }
 
 Error missing(std::string what) { return {Code::kNotFound, what + " is missing"}; }

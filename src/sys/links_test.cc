@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include "sys/local_addresses.h"
 #include "sys/monitor.h"
 #include "sys/scratch_netns.h"
 
@@ -33,6 +34,29 @@ class Links : public testing::Test {
   std::optional<Netns> host_;
   std::optional<Netns> pod_;
 };
+
+TEST_F(Links, Ipv6AddressesAreWaitedFor) {
+  using std::chrono::milliseconds;
+  auto host = *Netlink::open_in(*host_);
+  ASSERT_TRUE(make_pair(host, 77));
+  const auto scope = NetnsScope::enter(*pod_);
+  auto pod = *Netlink::open();
+  auto locals = *LocalAddresses::open();
+  const auto v4 = *Address::parse("10.244.0.5");
+  const auto v6 = *Address::parse("fd00::5");
+  EXPECT_TRUE(locals.wait_for({v4}, milliseconds(0))) << "the kernel's answer is enough";
+  Batch batch;
+  request::set_up(batch, 1);
+  request::set_up(batch, 2);
+  request::add_address(batch, 2, v4);
+  request::add_address(batch, 2, v6);
+  ASSERT_TRUE(pod.run(batch));
+  EXPECT_TRUE(locals.wait_for({v4, v6}, milliseconds(5000)));
+  const auto never = locals.wait_for({*Address::parse("fd00::6")}, milliseconds(20));
+  ASSERT_FALSE(never);
+  EXPECT_EQ(never.error().code(), Code::kUnavailable);
+  EXPECT_EQ(never.error().text(), "the kernel does not take fd00::6 as its own");
+}
 
 TEST_F(Links, OneExchangeMakesThePairInBothNamespaces) {
   auto host = *Netlink::open_in(*host_);
