@@ -170,22 +170,28 @@ def change(cluster, choices):
         cluster.apply(text)
         cluster.services.pop("changing", None)
 
-    def served(choice, to, port):
-        answer, = cluster.ask("outside", question("tcp", to, port, times=24, patience=1))
+    def reached(client, to, port):
+        answer, = cluster.ask(client, question("tcp", to, port, times=24, patience=1))
         return "said" in answer and names(answer) == ALL
+
+    # Each node is as soon as it can be, and none waits for another.
+    def reach(choice, clients, to, port, what):
+        for client in clients:
+            wait_for(lambda: reached(client, to, port), f"{client} to reach {what}")
+        serves(cluster, choice.family, clients, to, port, ALL)
 
     def follows(kind):
         become(kind)
         for choice in choices:
             node = choice.node["n1"]
             has_port = kind in ("NodePort", "LoadBalancer")
-            wait_for(lambda c=choice, n=node: served(c, n, node_port) == has_port,
+            wait_for(lambda n=node: reached("outside", n, node_port) == has_port,
                      f"{kind} at the NodePort")
             if kind != "ExternalName":
-                serves(cluster, choice.family, ["c0", "h1"], choice.vip("changing"), 80, ALL)
+                reach(choice, ["c0", "h1"], choice.vip("changing"), 80, f"{kind} at its ClusterIP")
             if kind == "LoadBalancer":
-                serves(cluster, choice.family, ["outside"],
-                       cluster.balancer_ip("changing", choice.family), 80, ALL)
+                reach(choice, ["outside"], cluster.balancer_ip("changing", choice.family), 80,
+                      "the balancer")
     with claim(f"{cluster.title}: every type follows every other"):
         for kind in ("NodePort", "ClusterIP", "LoadBalancer", "NodePort", "LoadBalancer", "ClusterIP",
                      "ExternalName", "NodePort", "ExternalName", "LoadBalancer", "ExternalName",
