@@ -172,7 +172,7 @@ def tests_of(kind, pattern, but):
 
 def side_by_side(commands, seconds, preset):
     before = leaks.picture()
-    yield from rooms.run_commands(commands, ROOT, LOGS, seconds, os.cpu_count() + 1, preset)
+    yield from rooms.run_commands(commands, ROOT, LOGS, seconds, os.cpu_count(), preset)
     if left := leaks.compare(before, scripts.PATIENCE_SECONDS):
         yield Result("what these tests leave on the machine", FAILED, output="\n".join(left))
 
