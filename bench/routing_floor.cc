@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <cstdio>
 #include <cstring>
 #include <string>
@@ -45,7 +46,10 @@ bool fill(way& way, const char* link, const char* to) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc != 5) return fail("usage: routing_floor POD_LINK POD_MAC UPLINK NEXT_MAC");
+  if (argc != 5) {
+    std::fputs("usage: routing_floor POD_LINK POD_MAC UPLINK NEXT_MAC\n", stderr);
+    return 2;
+  }
   auto* floor = routing_floor_bpf__open();
   if (floor == nullptr) return fail("open");
   if (!fill(floor->rodata->to_pod, argv[1], argv[2])) return fail(argv[1]);

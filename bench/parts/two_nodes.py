@@ -105,7 +105,7 @@ def floor_way(name, number, system, tools, mtu, options):
     """TCP goes by two programs on each node, all else by the stack."""
     path = reference_way(name, "ptp", number, system, tools, mtu, options, join_by_routes)
     for node, (space, pod) in enumerate(zip(path.nodes, (path.client, path.server))):
-        link = next(name for name in macs(space) if name.startswith("veth"))
+        link = next(one for one in macs(space) if one.startswith("veth"))
         job = system.start([tools / "routing_floor", link, macs(pod)["eth0"], "eth0",
                             macs(path.nodes[1 - node])["eth0"]], space,
                            output=subprocess.PIPE)

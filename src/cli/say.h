@@ -9,7 +9,7 @@
 namespace weir::cli {
 
 // "weir: LINE" to stderr; the line may end with its newline. Where nobody reads any more (a closed
-// terminal, `| head`), what the verb does goes on: half a cluster taken down helps nobody.
+// terminal), what the verb does goes on. Of `| head` it hears by SIGPIPE, unless it ignores that.
 void say(std::string_view line);
 
 template <typename... Arguments>

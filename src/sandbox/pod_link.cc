@@ -13,8 +13,8 @@
 namespace weir {
 namespace {
 
-constexpr std::chrono::milliseconds kAddressPatience{
-    2000};  // a worker of the kernel is due at once
+// A worker of the kernel is due at once.
+constexpr std::chrono::seconds kAddressPatience{2};
 
 bool has_family(const Endpoint& endpoint, Family family) {
   return std::ranges::any_of(endpoint.addresses,

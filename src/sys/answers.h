@@ -13,6 +13,8 @@
 namespace weir::answer {
 
 std::optional<Link> link_of(const nlmsghdr* message);
+// IPv6: an address that is the namespace's own from now on.
+std::optional<Address> local_of(const nlmsghdr* message);
 std::optional<LinkAddressing> addressing_of(const nlmsghdr* message);
 std::optional<request::Route> route_of(const nlmsghdr* message);
 std::optional<Neighbour> neighbour_of(const nlmsghdr* message);

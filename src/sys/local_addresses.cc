@@ -11,7 +11,9 @@
 #include <cerrno>
 #include <optional>
 
+#include "sys/answers.h"
 #include "sys/attributes.h"
+#include "sys/netlink.h"
 
 namespace weir {
 namespace {
@@ -19,7 +21,9 @@ namespace {
 using Clock = std::chrono::steady_clock;
 using std::chrono::milliseconds;
 
-std::optional<Address> made_local(const nlmsghdr* message) {
+}  // namespace
+
+std::optional<Address> answer::local_of(const nlmsghdr* message) {
   const auto* header = header_of<rtmsg>(message);
   if (message->nlmsg_type != RTM_NEWROUTE || header == nullptr || header->rtm_type != RTN_LOCAL)
     return {};
@@ -30,16 +34,8 @@ std::optional<Address> made_local(const nlmsghdr* message) {
   return Address::from_bytes(bytes);
 }
 
-}  // namespace
-
 Result<LocalAddresses> LocalAddresses::open() {
-  Fd fd(socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_ROUTE));
-  if (!fd) return errno_error(errno, "netlink");
-  sockaddr_nl address{};
-  address.nl_family = AF_NETLINK;
-  address.nl_groups = RTMGRP_IPV6_ROUTE;
-  if (bind(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0)
-    return errno_error(errno, "netlink");
+  WEIR_ASSIGN(Fd fd, listen_netlink(RTMGRP_IPV6_ROUTE));
   return LocalAddresses(std::move(fd));
 }
 
@@ -59,7 +55,7 @@ Result<void> LocalAddresses::wait_for(std::vector<Address> addresses, millisecon
     int rest = static_cast<int>(std::max<ssize_t>(n, 0));
     const auto* message = reinterpret_cast<const nlmsghdr*>(buffer);
     for (; is_whole(message, rest); message = mnl_nlmsg_next(message, &rest)) {
-      if (const auto local = made_local(message)) std::erase(addresses, *local);
+      if (const auto local = answer::local_of(message)) std::erase(addresses, *local);
     }
   }
   return {};

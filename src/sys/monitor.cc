@@ -11,6 +11,7 @@
 
 #include "sys/answers.h"
 #include "sys/attributes.h"
+#include "sys/netlink.h"
 
 namespace weir {
 
@@ -52,17 +53,8 @@ std::optional<NetworkMonitor::Change> answer::change_of(const nlmsghdr* message)
 }
 
 Result<NetworkMonitor> NetworkMonitor::open() {
-  Fd fd(socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_ROUTE));
-  if (!fd) return errno_error(errno, "netlink monitor");
-  const int bytes = 1 << 20;
-  setsockopt(fd.get(), SOL_SOCKET, SO_RCVBUFFORCE, &bytes, sizeof bytes);
-  sockaddr_nl address{};
-  address.nl_family = AF_NETLINK;
-  address.nl_groups = RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR | RTMGRP_IPV4_ROUTE |
-                      RTMGRP_IPV6_ROUTE | RTMGRP_NEIGH;
-  if (bind(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
-    return errno_error(errno, "netlink monitor");
-  }
+  WEIR_ASSIGN(Fd fd, listen_netlink(RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR |
+                                    RTMGRP_IPV4_ROUTE | RTMGRP_IPV6_ROUTE | RTMGRP_NEIGH));
   return NetworkMonitor(std::move(fd));
 }
 

@@ -93,6 +93,19 @@ void Batch::end(std::size_t mark) {
   attr->nla_len = static_cast<std::uint16_t>(used_ - mark);
 }
 
+Result<Fd> listen_netlink(std::uint32_t groups) {
+  Fd fd(socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_ROUTE));
+  if (!fd) return errno_error(errno, "netlink listener");
+  const int bytes = 1 << 20;
+  setsockopt(fd.get(), SOL_SOCKET, SO_RCVBUFFORCE, &bytes, sizeof bytes);
+  sockaddr_nl address{};
+  address.nl_family = AF_NETLINK;
+  address.nl_groups = groups;
+  if (bind(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0)
+    return errno_error(errno, "netlink listener");
+  return fd;
+}
+
 Result<Netlink> Netlink::open() {
   Fd fd(socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE));
   if (!fd) return errno_error(errno, "netlink socket");

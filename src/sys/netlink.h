@@ -56,6 +56,10 @@ class Batch {
   std::vector<Message> messages_;
 };
 
+// A NETLINK_ROUTE socket, non-blocking, that hears of what changes in this thread's namespace.
+// groups: RTMGRP_*.
+Result<Fd> listen_netlink(std::uint32_t groups);
+
 // A NETLINK_ROUTE socket. It stays in the namespace where it was opened, whichever thread uses it.
 class Netlink {
  public:

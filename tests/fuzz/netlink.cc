@@ -24,6 +24,7 @@ void read(const nlmsghdr* message) {
   }
   static_cast<void>(weir::answer::addressing_of(message));
   static_cast<void>(weir::answer::route_of(message));
+  static_cast<void>(weir::answer::local_of(message));
   static_cast<void>(weir::answer::filter_of(message));
   static_cast<void>(weir::answer::qdisc_of(message));
   static_cast<void>(weir::answer::rate_limit_of(message, 2));

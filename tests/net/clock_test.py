@@ -67,7 +67,7 @@ def new_flow(node, pods):
         return found()[-1]
 
 
-def goes_on(lab, clock, pods, traffic):
+def goes_on(lab, pods, traffic):
     node = lab.a
     flows_on(traffic, "by the new clock")
     warnings = node.status()["warnings"]
@@ -100,7 +100,7 @@ def main():
         with claim(f"{what}: flows are told by the new clock"):
             told_now(lab.a, clock, pods)
         with claim(f"{what}: traffic goes on, pods come and go, nothing warns"):
-            goes_on(lab, clock, pods, traffic)
+            goes_on(lab, pods, traffic)
         with claim(f"{what}: the agent has nothing to do by it"):
             used = lab.a.cpu_ms()
             time.sleep(1)  # what it does in a second is the question
@@ -109,12 +109,12 @@ def main():
         clock.set(20 * DAY)
         begun(lab.a, clock)
         told_now(lab.a, clock, pods)
-        goes_on(lab, clock, pods, traffic)
+        goes_on(lab, pods, traffic)
     with claim("and one that begins years back"):
         clock.set(-3000 * DAY)
         begun(lab.a, clock)
         told_now(lab.a, clock, pods)
-        goes_on(lab, clock, pods, traffic)
+        goes_on(lab, pods, traffic)
     with claim("nothing was lost meanwhile"):
         no_loss(traffic.end())
     lib_lab.finish(CLAIMS)

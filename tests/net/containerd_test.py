@@ -176,7 +176,7 @@ def life(lab, containerd):
         again = containerd.begin("brief")
         equal(len(node.get("/v1/endpoints")), 3, "endpoints")
         again.kill()
-    with claim("one that crashes, and nobody says so: it is forgotten in ten seconds"):
+    with claim("one that crashes, and nobody says so: it is forgotten"):
         settled(node, 2)
         containerd.forget("brief")
     return first, second

@@ -23,6 +23,7 @@ TUNNEL_MTU, TUNNEL_PORT = 1450, 8472
 HEADERS = {4: 28, 6: 48}
 BULK = 3_000_000
 OUTGOING = 4  # PACKET_OUTGOING
+DISCOVERY = range(133, 138)  # types of ICMPv6, RFC 4861
 
 
 class Tap:
@@ -36,16 +37,16 @@ class Tap:
         self.sock.setblocking(False)
 
     def sources(self, family):
-        """Source addresses of all TCP and UDP that has come, but for what carries other packets; nodes
-        ask for their neighbours whenever they like."""
+        """Source addresses of all packets that have come, but for those that carry others, and but for
+        neighbour discovery: nodes ask for their neighbours whenever they like."""
         found = set()
         with contextlib.suppress(BlockingIOError):
             while True:
                 data, where = self.sock.recvfrom(100)
                 ours = where[2] != OUTGOING and data[0] >> 4 == family
-                proto = data[9] if family == 4 else data[6]
-                ours = ours and proto in (socket.IPPROTO_TCP, socket.IPPROTO_UDP)
-                if ours and not (family == 4 and proto == socket.IPPROTO_UDP and
+                if family == 6 and data[6] == socket.IPPROTO_ICMPV6 and data[40] in DISCOVERY:
+                    continue
+                if ours and not (family == 4 and data[9] == socket.IPPROTO_UDP and
                                  int.from_bytes(data[22:24]) == TUNNEL_PORT):
                     raw = data[12:16] if family == 4 else data[8:24]
                     found.add(socket.inet_ntop(FAMILY[family], raw))

@@ -14,7 +14,7 @@ import lib_services
 from lib_kill import Killer
 from lib_lab import BIN, claim, equal
 from lib_load import PORT, TESTS, Scene
-from lib_net import FAMILY
+from lib_net import FAMILY, wait_for
 from lib_services import Servers, both, met, service, tcp, vip
 
 CLAIMS = 6 + 2 * 2 * 2 + 1 + 2
@@ -124,8 +124,7 @@ def killed_at(node, dice):
     killer = Killer(point, dice.choice((node.bpffs / "weir", node.run_dir / "agent.pid")))
     node.launch(*node.lab.arguments, under=killer.words, **killer.options)
     killer.given()
-    while not killer.ended() and not serving(node):
-        time.sleep(0.02)
+    wait_for(lambda: killer.ended() or serving(node), "the agent to die, or to serve")
     node.stop(signal.SIGKILL)
     return killer.result(), node.agent.name
 
