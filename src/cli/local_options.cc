@@ -33,9 +33,10 @@ void LocalOptions::add_to(Command& command) {
 local::Paths LocalOptions::paths() const { return {std::filesystem::absolute(run_dir), name}; }
 
 Result<LockFile> LocalOptions::lock() const {
+  WEIR_TRY(local::check_name(name));  // it names files
   WEIR_TRY(make_dirs(run_dir, 0755));
   auto lock = LockFile::acquire(fmt::format("{}/.{}.lock", run_dir, name));
-  if (lock) return lock;
+  if (lock || lock.error().code() != Code::kExists) return lock;
   return Error(lock.error().code(), fmt::format("cluster '{}' is being made or taken down: {}",
                                                 name, lock.error().text()));
 }

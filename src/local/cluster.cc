@@ -108,12 +108,15 @@ std::string_view families_name(Families families) {
   return "?";
 }
 
+Result<void> check_name(std::string_view name) {
+  if (is_name(name)) return {};
+  return Error(Code::kInvalid,
+               fmt::format("cluster name '{}': 1 to {} of a-z, 0-9 and '-', '-' only inside", name,
+                           kMaxNameLength));
+}
+
 Result<void> check_cluster(const Cluster& cluster) {
-  if (!is_name(cluster.name)) {
-    return Error(Code::kInvalid,
-                 fmt::format("cluster name '{}': 1 to {} of a-z, 0-9 and '-', '-' only inside",
-                             cluster.name, kMaxNameLength));
-  }
+  WEIR_TRY(check_name(cluster.name));
   if (cluster.nodes < 1 || cluster.nodes > kMaxNodes) {
     return Error(Code::kInvalid, fmt::format("--nodes {}: 1 to {}", cluster.nodes, kMaxNodes));
   }

@@ -58,6 +58,8 @@ Result<Families> parse_families(std::string_view text);
 std::string_view families_name(Families families);
 // "a,b" -> zones. kInvalid unless they can be labels' values.
 Result<std::vector<std::string>> parse_zones(std::string_view text);
+// kInvalid unless it can be part of the names of files and namespaces.
+Result<void> check_name(std::string_view name);
 // kInvalid unless name and sizes are usable.
 Result<void> check_cluster(const Cluster& cluster);
 

@@ -210,6 +210,10 @@ def comes_up():
             assert word in said, (word, said)
     with claim("pods of a Deployment are on different nodes"):
         assert {p["node"] for p in pods("web-").values()} == {"n0", "n1"}, pods()
+    with claim("what is no name of a cluster is refused, also to take it down"):
+        for verb, words in (("up", [manifest()]), ("down", [])):
+            said = weir(verb, *words, code=2, name=f"../{NAME}").stderr
+            assert f"cluster name '../{NAME}'" in said, said
     with claim("a second up of the same name is refused and changes nothing"):
         before = pods()
         assert "is up already" in weir("up", manifest(), code=1).stderr
